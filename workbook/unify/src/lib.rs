@@ -1,0 +1,1 @@
+//! No code: the dependencies are the point (see Cargo.toml).
