@@ -1,0 +1,72 @@
+//! Tests that run inside a PostgreSQL which has this library preloaded: `cargo pgrx test pg18`.
+//! What only shows from outside (restarts, crashes, standbys, shutdown) is tested by the `workbook` crate.
+
+use pgrx::prelude::*;
+
+#[pg_schema]
+mod tests {
+    use super::*;
+    use crate::NAME;
+    use std::time::{Duration, Instant};
+
+    /// Asks every 10 ms until there is an answer. Panics after 20 s, so that no test hangs.
+    fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let limit = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(Instant::now() < limit, "{what}: not within 20 s");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The PID of the postmaster's child process that shows this name in the process table.
+    fn pid_of(worker: &str) -> Option<i32> {
+        // SAFETY: PostmasterPid is set before this process was forked and never changes.
+        let postmaster = unsafe { pg_sys::PostmasterPid };
+        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
+        children
+            .split_whitespace()
+            .find(|pid| {
+                std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|title| title.trim_end_matches(['\0', ' ']) == format!("postgres: {worker}"))
+            })
+            .map(|pid| pid.parse().unwrap())
+    }
+
+    fn signal(pid: i32, signal: &str) {
+        assert!(std::process::Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    }
+
+    #[pg_test]
+    fn the_worker_is_a_child_of_the_postmaster() {
+        poll("worker 1 in the process table", || pid_of(&format!("{NAME} worker 1")));
+    }
+
+    #[pg_test]
+    fn a_worker_without_a_connection_has_no_row() {
+        poll("worker 1 in the process table", || pid_of(&format!("{NAME} worker 1")));
+        let rows = Spi::get_one_with_args::<i64>(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1",
+            &[NAME.into()],
+        );
+        assert_eq!(rows, Ok(Some(0)));
+    }
+
+    #[pg_test]
+    fn it_comes_back_after_its_restart_time() {
+        let worker = format!("{NAME} worker 1");
+        let before = poll("worker 1", || pid_of(&worker));
+        let start = Instant::now();
+        signal(before, "-TERM");
+        let after = poll("worker 1 with another PID", || pid_of(&worker).filter(|pid| *pid != before));
+        // The signal needs a moment to arrive, so the time from here can only be longer than the restart time.
+        assert!(start.elapsed() >= crate::RESTART_TIME, "back after only {:?} with PID {after}", start.elapsed());
+    }
+
+    #[pg_test(error = "step1_registration must be loaded by shared_preload_libraries")]
+    fn loading_it_later_is_refused() {
+        crate::_PG_init();
+    }
+}
