@@ -86,9 +86,12 @@ pub extern "C-unwind" fn step1_registration_main(arg: pg_sys::Datum) {
     let name = BackgroundWorker::get_name();
     log!("{name}: started with argument {}", number.unwrap_or_default());
 
-    // false means: told to stop (SIGTERM), or the postmaster is gone.
-    while BackgroundWorker::wait_latch(Some(NAPTIME)) {
+    loop {
         // Step 3 works here.
+        // false means: told to stop (SIGTERM), or the postmaster is gone.
+        if !BackgroundWorker::wait_latch(Some(NAPTIME)) {
+            break;
+        }
     }
 
     log!("{name}: stopped");

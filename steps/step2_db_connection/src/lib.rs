@@ -97,9 +97,12 @@ pub extern "C-unwind" fn step2_db_connection_main(arg: pg_sys::Datum) {
     BackgroundWorker::connect_worker_to_spi(Some(DATABASE), None);
     log!("{name}: started with argument {}, connected to database {DATABASE}", number.unwrap_or_default());
 
-    // false means: told to stop (SIGTERM), or the postmaster is gone.
-    while BackgroundWorker::wait_latch(Some(NAPTIME)) {
+    loop {
         // Step 3 works here.
+        // false means: told to stop (SIGTERM), or the postmaster is gone.
+        if !BackgroundWorker::wait_latch(Some(NAPTIME)) {
+            break;
+        }
     }
 
     log!("{name}: stopped");

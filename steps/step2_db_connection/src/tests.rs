@@ -2,24 +2,24 @@
 //! What only shows from outside (restarts, crashes, standbys, shutdown) is tested by the `workbook` crate.
 
 use pgrx::prelude::*;
+use std::time::{Duration, Instant};
+
+/// Asks every 10 ms until there is an answer. Panics after 20 s, so that no test hangs.
+fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < limit, "{what}: not within 20 s");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 #[pg_schema]
 mod tests {
     use super::*;
     use crate::NAME;
-    use std::time::{Duration, Instant};
-
-    /// Asks every 10 ms until there is an answer. Panics after 20 s, so that no test hangs.
-    fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-        let limit = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            assert!(Instant::now() < limit, "{what}: not within 20 s");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
 
     /// The PID of the postmaster's child process that shows this name in the process table.
     fn pid_of(worker: &str) -> Option<i32> {
