@@ -1,0 +1,146 @@
+# shellcheck shell=bash
+# What all the scripts share: where things are, messages in two languages, errors that say what to do next.
+# It is sourced by the scripts, which run in bash; only scripts/env is sourced by the reader's own shell.
+set -euo pipefail
+umask 022 # as root, the server runs as another user: it must be able to read what we install
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+LIB=$ROOT/scripts/lib
+
+# The versions, each written once: pgrx's in Cargo.toml, mdBook's here, PostgreSQL's in postgresql.txt.
+PGRX_VERSION=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' "$ROOT/Cargo.toml")
+# shellcheck disable=SC2034 # used by tools.sh
+MDBOOK_VERSION=0.5.4
+# shellcheck disable=SC2034 # used by setup and environment.sh
+EMBEDDED_MAJOR=18
+
+# ---- languages --------------------------------------------------------------------------------------------------------------
+choose_language() { # LANGUAGE-OR-LOCALE: sets WORKBOOK_LANG
+  case $1 in ja*) WORKBOOK_LANG=ja ;; *) WORKBOOK_LANG=en ;; esac
+  export WORKBOOK_LANG
+  # shellcheck disable=SC1090,SC1091
+  . "$LIB/$WORKBOOK_LANG.sh"
+}
+declare -A MSG
+choose_language "${WORKBOOK_LANG:-${LC_ALL:-${LC_MESSAGES:-${LANG:-en}}}}"
+
+text() { # KEY ARGUMENTS...: prints the message, with {1} replaced by the first argument, and so on
+  local message=${MSG[$1]} i
+  for ((i = $# - 1; i > 0; i--)); do local n=$((i + 1)); message=${message//"{$i}"/"${!n}"}; done
+  printf '%s\n' "$message"
+}
+QUIET=
+say() { [ -n "$QUIET" ] || text "$@"; } # what was found: left out with --quiet
+warn() { text "$@" >&2; }
+# An error: MSG[key] is the cause, MSG[key.next] is what to type next.
+die() {
+  local key=$1; shift
+  { text error "$(text "$key" "$@")"
+    if [ "${MSG[$key.next]+x}" ]; then text next "$(text "$key.next" "$@")"; fi; } >&2
+  exit 1
+}
+
+# ---- places -----------------------------------------------------------------------------------------------------------------
+# PostgreSQL's socket lives below the cache: its path may have 107 bytes, and cargo-pgrx passes it on without quotes.
+suitable() { local LC_ALL=C; [ "${#1}" -le 45 ] && [[ ! $1 =~ [^A-Za-z0-9/._+-] ]] && [[ $1 == /* ]]; }
+
+cache_root() {
+  local c=${WORKBOOK_CACHE:-}
+  if [ -z "$c" ]; then
+    if [ "$(id -u)" = 0 ]; then c=/var/cache/bgworkbook; else c=${XDG_CACHE_HOME:-${HOME:-/}/.cache}/bgworkbook; fi
+  fi
+  suitable "$c" || c=/var/tmp/bgworkbook-$(id -u)
+  printf '%s\n' "$c"
+}
+CACHE=$(cache_root)
+TOOLS=$CACHE/tools
+DOWNLOADS=$CACHE/dl
+# One folder for each checkout, named after its path: two checkouts never share a server or an installed library.
+HERE=$CACHE/$(printf %s "$ROOT" | sha256sum | cut -c1-8)
+
+make_cache() {
+  mkdir -p "$CACHE" "$TOOLS" "$DOWNLOADS" "$HERE" 2>/dev/null || die cache_not_ours "$CACHE"
+  if [ ! -O "$CACHE" ] || [ ! -w "$HERE" ]; then die cache_not_ours "$CACHE"; fi
+  [ -s "$HERE/checkout" ] || printf '%s\n' "$ROOT" > "$HERE/checkout"
+}
+
+# cargo's target folder. PostgreSQL's build tools do not like every path, so an unusual checkout builds in the cache.
+target_dir() {
+  if [ "${CARGO_TARGET_DIR:-}" ]; then printf '%s\n' "$CARGO_TARGET_DIR"
+  elif unusual_checkout; then printf '%s\n' "$HERE/target"
+  else printf '%s\n' "$ROOT/target"; fi
+}
+unusual_checkout() { local LC_ALL=C; [[ $ROOT =~ [^A-Za-z0-9/._+-] ]]; }
+
+# ---- steps ------------------------------------------------------------------------------------------------------------------
+list_steps() { (cd "$ROOT/steps" 2>/dev/null && for d in step[0-9]*_*/; do if [ -f "$d/Cargo.toml" ]; then printf '%s\n' "${d%/}"; fi; done); }
+
+# A number, "step3" or the full name -> the full name
+resolve_step() {
+  local want=$1 s
+  for s in $(list_steps); do
+    case $want in "$s" | "${s%%_*}" | "${s#step}" ) echo "$s"; return ;; esac
+    [ "step$want" = "${s%%_*}" ] && { echo "$s"; return; }
+  done
+  die unknown_step "$want" "$(list_steps | sed 's/^/    /')"
+}
+
+# ---- one at a time ----------------------------------------------------------------------------------------------------------
+# lock FILE: waits for whoever holds it. The descriptor is number 9: give 9>&- to what outlives the script.
+lock() {
+  exec 9>> "$1"
+  flock -n 9 && return
+  warn waiting_for_lock
+  flock -w 1800 9 || die lock_timeout "$1"
+}
+
+# ---- long work with progress --------------------------------------------------------------------------------------------------
+# progress LABEL LOG COMMAND...: runs it with its output in LOG; says how far it is: on one line on a terminal, else every 20 s.
+progress() {
+  local label=$1 log=$2 fd status start=$SECONDS shown=0 seconds crates line; shift 2
+  : > "$log"
+  exec {fd}< <("$@" > "$log" 2>&1 < /dev/null 9>&- && echo finished)
+  while :; do
+    if read -r -t 1 -u "$fd" _; then status=0; break; elif [ $? -le 128 ]; then status=1; break; fi # > 128: a second has passed
+    seconds=$((SECONDS - start))
+    crates=$(grep -c '^ *Compiling ' "$log" || true)
+    if [ "$crates" = 0 ]; then line=$(text progress "$label" "$seconds"); else line=$(text progress_crates "$label" "$seconds" "$crates"); fi
+    if [ -t 1 ]; then printf '\r\033[K%s' "$line"
+    elif [ $((seconds / 20)) -gt $shown ]; then shown=$((seconds / 20)); printf '%s\n' "$line"; fi
+  done
+  exec {fd}<&-
+  if [ -t 1 ]; then printf '\r\033[K'; fi
+  [ $status != 0 ] || text progress_done "$label" $((SECONDS - start))
+  return $status
+}
+
+# ---- servers ----------------------------------------------------------------------------------------------------------------
+# The process id of the server of a data directory, if it lives (a left-over postmaster.pid may name a process that is not postgres).
+server_pid() {
+  local pid
+  { read -r pid < "$1/postmaster.pid"; } 2>/dev/null || return 1
+  [[ $pid =~ ^[0-9]+$ && $(ps -o comm= -p "$pid" 2>/dev/null) == postgres* ]] && echo "$pid"
+}
+
+# Stops a server (no pg_ctl: its PostgreSQL may be gone): a fast shutdown, and for a worker that does not listen, an immediate one.
+stop_server() {
+  local pid=$1 signal
+  for signal in INT QUIT; do
+    kill -s $signal "$pid" 2>/dev/null || return 0
+    timeout 20 tail --pid="$pid" -s 0.1 -f /dev/null && return 0
+  done
+  return 1
+}
+
+# ---- what set-up has made -----------------------------------------------------------------------------------------------------
+# The pg_config of the private PostgreSQL: the embedded one, or the copy of a pg_config of the reader's.
+selected_pg_config() {
+  if [ -z "$1" ]; then echo "$HERE/pg/$EMBEDDED_MAJOR/bin/pg_config"
+  else cat "$(copy_of "$1")/pg_config_path" 2>/dev/null || true; fi
+}
+# The folder of the copy: a new one when the original has been updated or replaced.
+copy_of() {
+  local config
+  config=$(realpath -- "$1" 2>/dev/null) || config=$1
+  echo "$HERE/pg/own-$({ echo "$config"; "$config" --version --bindir --configure 2>/dev/null; stat -Lc '%Y %s' "$("$config" --bindir 2>/dev/null)/postgres" 2>/dev/null; } | sha256sum | cut -c1-6)"
+}

@@ -1,0 +1,127 @@
+# shellcheck shell=bash disable=SC2034
+# The scripts' messages in English. ja.sh has the same keys (scripts/test compares them). KEY.next is what to type after KEY; {1} is an argument.
+MSG=(
+  [error]='error: {1}'
+  [next]='  next: {1}'
+  [usage_setup]='usage: scripts/setup [--pg PATH/pg_config] [--quiet] [--lang en|ja]'
+  [usage_run]='usage: scripts/run STEP [--pg PATH/pg_config] [--lang en|ja]
+       scripts/run --stop [STEP]    stop the servers of this checkout (or of one step)
+       scripts/run --log [STEP]     follow the server log
+The steps are:
+{1}'
+  [usage_env]='usage: . scripts/env STEP
+The steps are:
+{1}'
+  [unknown_option]='unknown option: {1}'
+  [unknown_step]='there is no step "{1}". The steps are:
+{2}'
+  [unknown_step.next]='scripts/run step1'
+
+  [waiting_for_lock]='Another set-up of this workbook is running. Waiting for it ...'
+  [lock_timeout]='another set-up has been running for half an hour (it holds {1})'
+  [lock_timeout.next]='find it with: ps ax | grep scripts/ ; end it, then repeat the command'
+  [cache_not_ours]='the cache folder {1} cannot be written, or belongs to another user'
+  [cache_not_ours.next]='WORKBOOK_CACHE=/a/folder/of/yours scripts/setup'
+  [cache_elsewhere]='The cache is {1}: {2} is too long for a socket, or has other characters than A-Z a-z 0-9 / . _ + -'
+
+  [progress]='  {1}: {2} s'
+  [progress_crates]='  {1}: {2} s, crate {3}'
+  [progress_done]='  {1}: done in {2} s'
+
+  [found]='found    {1}'
+  [ready]='Ready. Start a worker with: scripts/run step1'
+  [no_rust]='there is no Rust compiler (cargo) in PATH'
+  [no_rust.next]='install Rust from https://rustup.rs, open a new shell, and repeat the command'
+  [old_rust]='Rust {1} is too old: this workbook needs {2}'
+  [old_rust.next]='rustup toolchain install {2}   (without rustup: install it from https://rustup.rs)'
+  [bad_cargo]='cargo does not work here: {1}'
+  [bad_cargo.next]='rustup toolchain install {2}'
+  [disk]='only {1} GB are free at {2}: the build and PostgreSQL need {3} GB'
+  [disk.next]='make room there, or choose another place: WORKBOOK_CACHE=/a/folder CARGO_TARGET_DIR=/another/folder scripts/setup'
+  [rustflags]='RUSTFLAGS is set; the workbook ignores it (it would make cargo build PostgreSQL'"'"'s bindings again for every command).'
+
+  [need_packages]='missing  {1}: installing the Debian packages {2}'
+  [need_sudo]='         (with sudo: system packages need root; nothing else does)'
+  [apt]='apt-get install'
+  [no_sudo]='system packages are missing ({1}), and this user may not install them: there is no sudo, or it asks for a password without a terminal'
+  [no_sudo.next]='as root: apt-get update && apt-get install --no-install-recommends {2}
+        then repeat the command'
+  [no_apt]='system tools are missing ({1}), and this system has no apt-get'
+  [no_apt.next]='install them with your package manager, then repeat the command:
+        Fedora: dnf install gcc clang-devel python3-pip procps-ng     Arch: pacman -S gcc clang python-pip procps-ng
+        (only Debian 12 is tested)'
+  [apt_failed]='apt-get could not install {1}. Its last lines:
+{2}'
+  [apt_failed.next]='if the network is down, repeat the command when it is back; else: apt-get update && apt-get install --no-install-recommends {1}'
+  [packages_still_missing]='{1} is still not found after installing {2}'
+  [packages_still_missing.next]='look at {3}; if libclang is elsewhere: LIBCLANG_PATH=/folder/of/libclang scripts/setup'
+
+  [tool_other]='found    {1} {2}: left alone, this workbook needs exactly {3}'
+  [tool_build]='missing  {1} {2}: building a private one in {3}'
+  [tool_failed]='{1} could not be built. The last lines of {2}:
+{3}'
+  [tool_failed.next]='if the network is down, repeat the command when it is back (it goes on where it stopped)'
+
+  [pg_fetch]='missing  PostgreSQL {1}: fetching the embedded one (for learning only, not for production)'
+  [pg_download]='PostgreSQL {1}'
+  [pg_fetch_failed]='PostgreSQL could not be downloaded. The last lines of {1}:
+{2}'
+  [pg_fetch_failed.next]='repeat the command when the network is back, or use a PostgreSQL of yours: scripts/setup --pg /path/to/pg_config'
+  [pg_platform]='the embedded PostgreSQL is for Linux on x86_64 with glibc, this is {1}'
+  [pg_platform.next]='install PostgreSQL 15 to 18 with its server headers, then: scripts/setup --pg /path/to/pg_config'
+  [pg_hash]='{1} is not the file that this workbook expects (its SHA-256 differs); it has been removed'
+  [pg_hash.next]='repeat the command'
+  [pg_unusable]='the PostgreSQL in {1} does not run: {2}'
+  [pg_unusable.next]='scripts/clean, then repeat the command; or use a PostgreSQL of yours: scripts/setup --pg /path/to/pg_config'
+  [pg_copy]='missing  a private copy of PostgreSQL {1}: copying from {2} (yours is not touched)'
+  [pg_copy_unusable]='the copy of the PostgreSQL of {1} does not run: {2}'
+  [pg_copy_unusable.next]='use the embedded one: unset PG_CONFIG; scripts/setup'
+  [pg_config_missing]='{1} is not a pg_config that can be run'
+  [pg_config_missing.next]='give the whole path: scripts/setup --pg /usr/lib/postgresql/18/bin/pg_config   (or nothing, for the embedded PostgreSQL)'
+  [pg_config_strange]='{1} does not answer like a pg_config (its --version says: {2})'
+  [pg_config_strange.next]='give the whole path: scripts/setup --pg /usr/lib/postgresql/18/bin/pg_config   (or nothing, for the embedded PostgreSQL)'
+  [pg_too_old]='{1} is PostgreSQL {2}: too old. This workbook is for 15 to 18, the versions that are still maintained and that pgrx {3} knows'
+  [pg_too_old.next]='scripts/setup   (the embedded PostgreSQL 18), or --pg with a newer one'
+  [pg_too_new]='{1} is PostgreSQL {2}: too new. pgrx {3} has bindings for 15 to 18 only; the pgrx that knows 19 needs Rust 1.96'
+  [pg_too_new.next]='scripts/setup   (the embedded PostgreSQL 18), or --pg with one of 15 to 18'
+  [pg_no_headers]='PostgreSQL {1} of {2} has no server headers ({3} is missing): nothing can be compiled for it'
+  [pg_no_headers.next]='on Debian: sudo apt-get install --no-install-recommends postgresql-server-dev-{4}    or without --pg, for the embedded PostgreSQL'
+  [pg_no_server]='PostgreSQL {1} of {2} has no server programs ({3} is missing): it is the client part only'
+  [pg_no_server.next]='install the server, or use the embedded PostgreSQL: unset PG_CONFIG; scripts/setup'
+  [root_cannot_drop]='PostgreSQL refuses to run as root, and here root may not become another user (setpriv: {1})'
+  [root_cannot_drop.next]='work as an ordinary user:
+        adduser --disabled-password --gecos "" reader
+        cp -r {2} /home/reader/ && chown -R reader: /home/reader/{3}
+        su - reader -c "cd {3} && scripts/run step1"'
+  [as_root]='         as root: the server will run as the user "{1}"'
+  [initdb_failed]='initdb could not make the database cluster {1}:
+{2}'
+  [initdb_failed.next]='scripts/clean, then repeat the command'
+  [not_set_up]='PostgreSQL or cargo-pgrx is not set up yet'
+  [not_set_up.next]='scripts/setup, then repeat the command'
+  [port_taken]='Port {1} is used by another program. {2} uses port {3} from now on.'
+  [no_port]='no free port was found between {1} and {2}'
+  [no_port.next]='see who uses them with: ss -ltn'
+  [env_ready]='{1}: PGRX_HOME is {2}, PostgreSQL {3} on port {4}. Now: cd {5} && cargo pgrx run pg{6} postgres'
+  [env_not_installed]='  The server preloads {1}, which is not installed yet. "cargo pgrx run" installs it; "cargo pgrx start" alone would fail.'
+  [preload_overridden]='ALTER SYSTEM had set shared_preload_libraries to {1}: removed, this cluster preloads {2}.'
+
+  [build_command]='Building the workbook command (the first time takes about 20 s)'
+  [stopped]='stopped  the server of {1}'
+  [nothing_runs]='Nothing of this checkout is running.'
+  [stop_failed]='the server of {1} does not stop'
+  [stop_failed.next]='look at its log: scripts/run --log {1}'
+  [no_log]='there is no log of {1} yet'
+  [no_log.next]='scripts/run {1}'
+  [which_log]='several servers have a log. Name the step: {1}'
+  [which_log.next]='scripts/run --log step1'
+
+  [removed]='removed  {1} ({2})'
+  [nothing_to_clean]='Nothing to remove.'
+  [clean_usage]='usage: scripts/clean [--all] [--lang en|ja]
+  removes what the scripts made outside this checkout: servers, databases and the private PostgreSQL of this checkout.
+  --all  also the tools and downloads that all checkouts share'
+  [kept_tools]='kept     the tools and downloads that all checkouts share ({1}); remove them too with: scripts/clean --all'
+  [no_book]='there is no book/ in this checkout'
+  [serve_usage]='usage: scripts/serve [--open] [--port N] [--lang en|ja]'
+)

@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# The tools that are built with cargo: cargo-pgrx and mdBook. Sourced after common.sh.
+
+# A cargo-pgrx of exactly our version: the private one, or the reader's. Prints its path.
+find_cargo_pgrx() {
+  local p=$TOOLS/cargo-pgrx-$PGRX_VERSION/bin/cargo-pgrx
+  if [ -x "$p" ]; then echo "$p"; return; fi
+  for p in "${CARGO_HOME:-${HOME:-/}/.cargo}/bin/cargo-pgrx" "$(command -v cargo-pgrx || true)"; do
+    if [ -x "$p" ] && [ "$(tool_version "$p" pgrx)" = "$PGRX_VERSION" ]; then echo "$p"; return; fi
+  done
+  return 1
+}
+tool_version() { "$@" --version 2>/dev/null | sed -n 's/^[a-z-]* v\{0,1\}\([0-9][0-9a-z.-]*\).*/\1/p' | head -n 1; }
+find_mdbook() {
+  local p=$TOOLS/mdbook-$MDBOOK_VERSION/bin/mdbook
+  if [ -x "$p" ]; then echo "$p"; return; fi
+  p=$(command -v mdbook) && [ "$(tool_version "$p")" = "$MDBOOK_VERSION" ] && echo "$p"
+}
+
+# Built without optimisation (a quarter of the time, and as good for this use) and without TLS (we never let it download).
+# The build folder survives an interruption, so that the next run goes on; what is installed appears whole or not at all.
+build_tool() { # NAME VERSION FLAGS...
+  local name=$1 version=$2 work=$TOOLS/.build-$1-$2; shift 2
+  rm -rf "$work/root"
+  text tool_build "$name" "$version" "$TOOLS"
+  progress "cargo install $name" "$CACHE/$name.log" env -u RUSTFLAGS CARGO_TARGET_DIR="$work/target" CARGO_TERM_PROGRESS_WHEN=never \
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_LTO=off \
+    CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+    cargo install "$name" --version "$version" --locked --root "$work/root" "$@" ||
+    die tool_failed "$name $version" "$CACHE/$name.log" "$(tail -n 8 "$CACHE/$name.log")"
+  rm -rf "${TOOLS:?}/$name-$version"
+  mv "$work/root" "$TOOLS/$name-$version"
+  rm -rf "$work"
+}
+need_mdbook() { find_mdbook > /dev/null || build_tool mdbook "$MDBOOK_VERSION" --no-default-features --features serve,search; }

@@ -1,0 +1,57 @@
+//! What `scripts/env STEP` has decided: which step, which PostgreSQL, which PGRX_HOME, which port.
+
+use crate::error::{Error, Result};
+use crate::messages::Message;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// One step with the place where it runs.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The checkout.
+    pub root: PathBuf,
+    /// The step's full name, which is also the name of its library and its extension.
+    pub step: String,
+    /// The step's own PGRX_HOME: data directory, log, socket.
+    pub home: PathBuf,
+    /// `pg_config` of the private PostgreSQL.
+    pub pg_config: PathBuf,
+    /// Its major version.
+    pub major: String,
+    /// The port, which also names the socket.
+    pub port: u16,
+}
+
+impl Environment {
+    /// Reads the variables that `scripts/env` has set.
+    pub fn load() -> Result<Self> {
+        let var = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| Error::new(Message::NotInEnvironment(name.into()), Message::SelectStep))
+        };
+        let port = var("WORKBOOK_PORT")?;
+        Ok(Environment {
+            root: var("WORKBOOK_ROOT")?.into(),
+            step: var("WORKBOOK_STEP")?,
+            home: var("PGRX_HOME")?.into(),
+            pg_config: var("WORKBOOK_PG_CONFIG")?.into(),
+            major: var("WORKBOOK_PG_MAJOR")?,
+            port: port
+                .parse()
+                .map_err(|_| Error::new(Message::NotInEnvironment("WORKBOOK_PORT".into()), Message::SelectStep))?,
+        })
+    }
+
+    /// One of PostgreSQL's programs, without the reader's own PG* variables, which would lead it elsewhere.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.pg_config.with_file_name(name));
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("PG") && key != "PGRX_HOME" {
+                command.env_remove(key);
+            }
+        }
+        command
+    }
+}

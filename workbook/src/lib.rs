@@ -1,0 +1,15 @@
+//! The workbook's command, as a library: so that tests and later commands use the same parts.
+//!
+//! Setting up is the business of `scripts/setup` and `scripts/env`; what they have decided comes in as an [`Environment`].
+
+pub mod cluster;
+pub mod environment;
+pub mod error;
+pub mod log;
+pub mod messages;
+pub mod process;
+pub mod run;
+
+pub use environment::Environment;
+pub use error::{Error, Result};
+pub use messages::{Lang, Message};

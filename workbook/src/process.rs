@@ -1,0 +1,56 @@
+//! The process table, through `ps`: the same picture that the reader can make.
+
+use std::process::Command;
+
+/// A row of the process table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its process id.
+    pub pid: u32,
+    /// Its parent's.
+    pub parent: u32,
+    /// What it calls itself: PostgreSQL's processes put their title here.
+    pub title: String,
+}
+
+/// All processes.
+pub fn all() -> Vec<Process> {
+    let Ok(out) = Command::new("ps").args(["-A", "-ww", "-o", "pid=,ppid=,args="]).output() else { return Vec::new() };
+    String::from_utf8_lossy(&out.stdout).lines().filter_map(parse).collect()
+}
+
+fn parse(line: &str) -> Option<Process> {
+    let (pid, rest) = line.trim().split_once(char::is_whitespace)?;
+    let (parent, title) = rest.trim_start().split_once(char::is_whitespace)?;
+    Some(Process { pid: pid.parse().ok()?, parent: parent.parse().ok()?, title: title.trim().to_string() })
+}
+
+/// The living workers of a step below a postmaster. PostgreSQL titles them `postgres: ` and the worker's name.
+pub fn workers(postmaster: u32, step: &str) -> Vec<Process> {
+    let prefix = format!("postgres: {step}");
+    all().into_iter().filter(|p| p.parent == postmaster && p.title.starts_with(&prefix)).collect()
+}
+
+/// The rows as `ps` prints them, with the header.
+pub fn table(pids: &[u32]) -> String {
+    let list = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    match Command::new("ps").args(["-ww", "-o", "pid,ppid,user,stat,etime,args", "-p", &list]).output() {
+        Ok(out) => String::from_utf8_lossy(&out.stdout).into_owned(),
+        Err(error) => format!("ps: {error}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_ps() {
+        assert_eq!(
+            parse("  312   301 postgres: step1_registration worker 1  "),
+            Some(Process { pid: 312, parent: 301, title: "postgres: step1_registration worker 1".into() })
+        );
+        assert_eq!(parse("    2     0 [kthreadd]").map(|p| p.parent), Some(0));
+        assert_eq!(parse("nonsense"), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! From source to a living worker: build, install, start, wait until the worker has reported itself, show it, open psql.
+
+use crate::cluster::Cluster;
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::log::{self, How, Log};
+use crate::messages::{Lang, Message};
+use crate::process::{self, Process};
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a worker may take from the server's start to its own report.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// `scripts/run STEP`.
+pub fn run(env: &Environment, lang: Lang) -> Result<()> {
+    let begin = Instant::now();
+    let cluster = Cluster::new(env);
+    let say = |message: Message| println!("{}", message.text(lang));
+
+    // Two of us at once would stop each other's server. The lock is not passed on to the server.
+    let lock = lock(env, lang)?;
+    say(Message::Building(env.step.clone()));
+    build_and_install(env)?;
+    cluster.stop()?;
+    say(Message::Starting { step: env.step.clone(), port: env.port });
+    let log = cluster.start()?;
+    say(Message::Waiting);
+    let workers = wait_for_workers(env, &cluster, &log)?;
+    drop(lock);
+
+    say(Message::Alive { step: env.step.clone(), seconds: begin.elapsed().as_secs() });
+    show(&cluster, &log, &workers, lang)?;
+
+    // The proof of life comes last: a worker may have died while we were showing it.
+    let alive = process::workers(cluster.postmaster().unwrap_or(0), &env.step);
+    if !workers.iter().any(|w| alive.iter().any(|a| a.pid == w.pid)) {
+        return Err(Error::new(Message::WorkerNotAlive(env.step.clone()), Message::FollowLog(env.step.clone()))
+            .with_log(log.tail(15)));
+    }
+    println!();
+    say(Message::Stop(env.step.clone()));
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        say(Message::Psql);
+        // psql takes our place, so that Ctrl-C is its own.
+        let error = cluster.psql().exec();
+        return Err(Error::new(Message::CannotRun { program: "psql".into(), why: error.to_string() }, Message::SetUp));
+    }
+    Ok(())
+}
+
+fn lock(env: &Environment, lang: Lang) -> Result<File> {
+    let path = env.home.join(".run.lock");
+    let unable = |error: std::io::Error| {
+        Error::new(Message::CannotRun { program: path.display().to_string(), why: error.to_string() }, Message::Clean)
+    };
+    let file = File::create(&path).map_err(unable)?;
+    if file.try_lock().is_err() {
+        println!("{}", Message::AnotherRun.text(lang));
+        file.lock().map_err(unable)?;
+    }
+    Ok(file)
+}
+
+fn build_and_install(env: &Environment) -> Result<()> {
+    let status = Command::new("cargo")
+        .args(["pgrx", "install", "--pg-config"])
+        .arg(&env.pg_config)
+        .current_dir(env.root.join("steps").join(&env.step))
+        .status()
+        .map_err(|error| {
+            Error::new(Message::CannotRun { program: "cargo pgrx".into(), why: error.to_string() }, Message::SetUp)
+        })?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::new(Message::BuildFailed(env.step.clone()), Message::FixAndRun(env.step.clone())))
+}
+
+/// Waits until every living worker of the step has reported itself. Ends early when that will not happen any more.
+fn wait_for_workers(env: &Environment, cluster: &Cluster, log: &Log) -> Result<Vec<Process>> {
+    let begin = Instant::now();
+    let postmaster = cluster.postmaster().unwrap_or(0);
+    let follow = || Message::FollowLog(env.step.clone());
+    for round in 0.. {
+        let lines = log.lines();
+        let started: Vec<u32> = lines.iter().filter_map(|line| Some(log::started(line, &env.step)?.0)).collect();
+        if !started.is_empty() {
+            let living = process::workers(postmaster, &env.step);
+            if !living.is_empty() && living.iter().all(|w| started.contains(&w.pid)) {
+                return Ok(living);
+            }
+        }
+        if let Some(cause) = hopeless(env, &lines) {
+            return Err(Error::new(cause, follow()).with_log(log.tail(15)));
+        }
+        if round % 20 == 0 && !process::all().iter().any(|p| p.pid == postmaster) {
+            return Err(Error::new(Message::ServerGone, follow()).with_log(log.tail(15)));
+        }
+        if begin.elapsed() > READY_LIMIT {
+            let cause = if lines.iter().any(|l| l.contains("too many background workers")) {
+                return Err(Error::new(Message::TooManyWorkers, Message::RaiseWorkers).with_log(log.tail(15)));
+            } else {
+                Message::WorkerSilent { step: env.step.clone(), seconds: READY_LIMIT.as_secs() }
+            };
+            return Err(Error::new(cause, follow()).with_log(log.tail(15)));
+        }
+        sleep(Duration::from_millis(30)); // a file and the process table have no event that can be awaited everywhere
+    }
+    unreachable!("the loop above has no end of its own")
+}
+
+/// Why there will be no worker, if the log shows it: it ended with 0, or by a signal, or twice.
+pub fn hopeless(env: &Environment, lines: &[String]) -> Option<Message> {
+    let ends: Vec<_> = lines.iter().filter_map(|l| log::ended(l)).filter(|e| e.worker.starts_with(&env.step)).collect();
+    for end in &ends {
+        let worker = end.worker.clone();
+        match &end.how {
+            How::Signal(signal) => return Some(Message::WorkerCrashed { worker, signal: signal.clone() }),
+            How::Code(code) if code == "0" => return Some(Message::WorkerEnded(worker)),
+            How::Code(code) if ends.iter().filter(|e| e.worker == end.worker).count() >= 2 => {
+                // The reason, if the worker has given one, is in its own line.
+                let why = lines.iter().find_map(|l| {
+                    let (before, why) = l.split_once("FATAL:  ").or_else(|| l.split_once("ERROR:  "))?;
+                    (log::pid_of(before)? == end.pid).then(|| why.to_string())
+                });
+                return Some(match why {
+                    Some(why) => Message::WorkerFatal { worker, why },
+                    None => Message::WorkerKeepsDying { worker, code: code.clone() },
+                });
+            }
+            How::Code(_) => {}
+        }
+    }
+    None
+}
+
+fn show(cluster: &Cluster, log: &Log, workers: &[Process], lang: Lang) -> Result<()> {
+    let heading = |message: Message| println!("\n{}", message.text(lang));
+    let indent = |text: &str| text.trim_end().lines().for_each(|line| println!("    {}", line.trim_end()));
+
+    heading(Message::ProcessTable);
+    let mut pids: Vec<u32> = cluster.postmaster().into_iter().collect();
+    pids.extend(workers.iter().map(|w| w.pid));
+    indent(&process::table(&pids));
+
+    let list = workers.iter().map(|w| w.pid.to_string()).collect::<Vec<_>>().join(", ");
+    let from = format!("FROM pg_stat_activity WHERE pid IN ({list})");
+    if cluster.query(&format!("SELECT count(*) {from}"), true)?.trim() == "0" {
+        heading(Message::NoActivityRow);
+    } else {
+        heading(Message::Activity);
+        let columns = "pid, backend_type, datname, usename, application_name, state, wait_event_type, wait_event";
+        indent(&cluster.query(&format!("SELECT {columns} {from} ORDER BY pid"), false)?);
+    }
+    heading(Message::LogLines(cluster.log_path().display().to_string()));
+    indent(&log.tail(8).join("\n"));
+    Ok(())
+}
