@@ -8,6 +8,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 LIB=$ROOT/scripts/lib
 
 # The versions, each written once: pgrx's in Cargo.toml, mdBook's here, PostgreSQL's in postgresql.txt.
+# shellcheck disable=SC2034 # used by tools.sh and setup
 PGRX_VERSION=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' "$ROOT/Cargo.toml")
 # shellcheck disable=SC2034 # used by tools.sh
 MDBOOK_VERSION=0.5.4

@@ -2,6 +2,7 @@
 # environment.sh STEP [--pg PATH]: makes the step's PGRX_HOME (its own database cluster, port and preload setting) if it is
 # missing, and prints the shell commands that select it. scripts/env and scripts/run evaluate them. Messages go to stderr.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=tools.sh
 . "$LIB/tools.sh"
 exec 3>&1 1>&2
 

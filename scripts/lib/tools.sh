@@ -32,4 +32,4 @@ build_tool() { # NAME VERSION FLAGS...
   mv "$work/root" "$TOOLS/$name-$version"
   rm -rf "$work"
 }
-need_mdbook() { find_mdbook > /dev/null || build_tool mdbook "$MDBOOK_VERSION" --no-default-features --features serve,search; }
+need_mdbook() { find_mdbook > /dev/null || build_tool mdbook "$MDBOOK_VERSION"; }
