@@ -102,23 +102,26 @@ fn as_owner<T>(body: impl FnOnce() -> Result<T, TxError>) -> Result<Option<T>, T
 // ANCHOR_END: owner
 
 // ANCHOR: install
+/// Is the extension in this database?
+const INSTALLED: &str = "SELECT FROM pg_catalog.pg_extension WHERE extname = $1";
+
+/// Two workers start at the same moment, and CREATE EXTENSION IF NOT EXISTS is not made for a race: who gets this lock goes on.
+const FIRST: &str = "SELECT WHERE pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext($1))";
+
+const CREATE: &str = r#"CREATE EXTENSION IF NOT EXISTS "step4_guc_sighup""#;
+
 /// Creates the extension in the worker's database if it is not there. Done once, at the start: an extension that somebody drops
 /// later stays dropped, and the worker has nothing to do.
 pub fn install() -> Result<(), TxError> {
     tx::run(|| {
-        // SAFETY: asks shared memory whether this server is a standby: it gets the extension from its primary.
-        if unsafe { pg_sys::RecoveryInProgress() } {
-            return Ok(());
-        }
         Spi::connect_mut(|client| {
-            let there = "SELECT FROM pg_catalog.pg_extension WHERE extname = $1";
-            if !client.select(there, Some(1), &[NAME.into()])?.is_empty() {
-                return Ok(());
-            }
-            // Two workers start at the same moment, and CREATE EXTENSION IF NOT EXISTS is not made for a race.
-            let first = "SELECT WHERE pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext($1))";
-            if !client.select(first, Some(1), &[NAME.into()])?.is_empty() {
-                client.update(&format!("CREATE EXTENSION IF NOT EXISTS {}", spi::quote_identifier(NAME)), None, &[])?;
+            // SAFETY: asks shared memory whether this server is a standby: it gets the extension from its primary.
+            let standby = unsafe { pg_sys::RecoveryInProgress() };
+            if !standby
+                && client.select(INSTALLED, Some(1), &[NAME.into()])?.is_empty()
+                && !client.select(FIRST, Some(1), &[NAME.into()])?.is_empty()
+            {
+                client.update(CREATE, None, &[])?;
             }
             Ok(())
         })
