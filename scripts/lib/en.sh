@@ -124,4 +124,16 @@ The steps are:
   [kept_tools]='kept     the tools and downloads that all checkouts share ({1}); remove them too with: scripts/clean --all'
   [no_book]='there is no book/ in this checkout'
   [serve_usage]='usage: scripts/serve [--open] [--port N] [--lang en|ja]'
+
+  [usage_test]='usage: scripts/test [STEP ...] [--book] [--pg PATH/pg_config] [--lang en|ja]'
+  [test_running]='running  {1}'
+  [test_timeout]='{1} has not ended within 25 minutes and was stopped'
+  [test_failed]='FAILED   {1} (the whole output: {2})'
+  [test_column_check]='check'
+  [test_column_result]='result'
+  [test_column_tests]='tests'
+  [test_column_seconds]='secs'
+  [test_ok]='passed'
+  [test_failed_word]='FAILED'
+  [no_book_checks]='there are no checks in scripts/checks/book yet'
 )

@@ -40,15 +40,20 @@ if [ ! -d "$data" ]; then
   locale=C; if locale -a 2>/dev/null | grep -qi '^C.utf-\?8$'; then locale=C.UTF-8; fi
   out=$("${prefix_config%/*}/initdb" -D "$data.new" --locale=$locale --encoding=UTF8 --no-sync --auth=trust 2>&1 9>&-) ||
     die initdb_failed "$data" "$(tail -n 8 <<< "$out")"
-  echo "include = 'workbook.conf'" >> "$data.new/postgresql.conf"
   mv "$data.new" "$data"
 fi
 cat > "$data/workbook.conf" << CONF
-# Written by the workbook's scripts each time a step is selected. Your own settings: ALTER SYSTEM, or postgresql.conf below the include.
+# Written by the workbook's scripts each time a step is selected. Your own settings: ALTER SYSTEM, or postgresql.conf.
 shared_preload_libraries = '$step'
 lc_messages = 'C'
 log_line_prefix = '%m [%p] '
 CONF
+# The include stands last, where it wins.
+if [ "$(tail -n 1 "$data/postgresql.conf")" != "include = 'workbook.conf'" ]; then
+  sed -i "/^include = 'workbook.conf'/d" "$data/postgresql.conf"
+  echo "include = 'workbook.conf'" >> "$data/postgresql.conf"
+  if [ "$(id -u)" = 0 ]; then chown nobody: "$data/postgresql.conf"; fi # sed -i has made a new file
+fi
 # ALTER SYSTEM has the last word. In this cluster exactly the step is preloaded: a library that is gone would keep the server down.
 auto=$data/postgresql.auto.conf
 if other=$(grep -s '^shared_preload_libraries' "$auto") && [ "$other" != "shared_preload_libraries = '$step'" ]; then

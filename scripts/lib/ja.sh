@@ -124,4 +124,16 @@ MSG=(
   [kept_tools]='保持     すべてのチェックアウトで共有しているツールとダウンロード ({1})。削除するには: scripts/clean --all'
   [no_book]='このチェックアウトには book/ がありません'
   [serve_usage]='使い方: scripts/serve [--open] [--port N] [--lang en|ja]'
+
+  [usage_test]='使い方: scripts/test [ステップ ...] [--book] [--pg パス/pg_config] [--lang en|ja]'
+  [test_running]='実行中   {1}'
+  [test_timeout]='{1} は 25 分以内に終わらなかったため中止しました'
+  [test_failed]='失敗     {1} (出力全体: {2})'
+  [test_column_check]='検査'
+  [test_column_result]='結果'
+  [test_column_tests]='件数'
+  [test_column_seconds]='秒'
+  [test_ok]='成功'
+  [test_failed_word]='失敗'
+  [no_book_checks]='scripts/checks/book にはまだ検査がありません'
 )

@@ -84,9 +84,12 @@ impl<'a> Cluster<'a> {
         Err(Error::new(cause, next).with_log(lines))
     }
 
-    /// A command line of psql for this cluster, through its socket.
+    /// A command line of psql for this cluster, through its socket. Its history stays with the cluster.
     pub fn psql(&self) -> Command {
         let mut command = self.env.program("psql");
+        if std::env::var_os("PSQL_HISTORY").is_none() {
+            command.env("PSQL_HISTORY", self.env.home.join("psql_history"));
+        }
         command.arg("-h").arg(&self.env.home).args(["-p", &self.env.port.to_string(), "-d", "postgres"]);
         command
     }

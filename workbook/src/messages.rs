@@ -54,7 +54,7 @@ pub enum Message {
     ClusterUnfit,
     WorkerFatal { worker: String, why: String },
     WorkerKeepsDying { worker: String, code: String },
-    WorkerEnded(String),
+    NoWorker(String),
     WorkerCrashed { worker: String, signal: String },
     ServerGone,
     WorkerSilent { step: String, seconds: u64 },
@@ -169,9 +169,15 @@ impl Message {
                 format!("the worker \"{worker}\" ends with exit code {code} as soon as it is started, again and again"),
                 format!("ワーカー「{worker}」が、起動のたびに終了コード {code} ですぐに終了しています"),
             ),
-            WorkerEnded(worker) => (
-                format!("the worker \"{worker}\" ended with exit code 0: the postmaster does not start it again"),
-                format!("ワーカー「{worker}」が終了コード 0 で終了しました。postmaster はこのワーカーを再起動しません"),
+            NoWorker(step) => (
+                format!(
+                    "the server runs without a worker of {step}, and has logged no failure: the worker has ended with exit code 0 \
+                     (then the postmaster does not start it again), or none was registered"
+                ),
+                format!(
+                    "サーバは動作していますが {step} のワーカーが存在せず、失敗のログもありません。ワーカーが終了コード 0 で終了した\
+                     (この場合 postmaster は再起動しません) か、ワーカーが登録されていません"
+                ),
             ),
             WorkerCrashed { worker, signal } => (
                 format!("the worker \"{worker}\" was killed by signal {signal}; PostgreSQL restarted all its processes"),

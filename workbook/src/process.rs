@@ -25,10 +25,10 @@ fn parse(line: &str) -> Option<Process> {
     Some(Process { pid: pid.parse().ok()?, parent: parent.parse().ok()?, title: title.trim().to_string() })
 }
 
-/// The living workers of a step below a postmaster. PostgreSQL titles them `postgres: ` and the worker's name.
-pub fn workers(postmaster: u32, step: &str) -> Vec<Process> {
+/// The living workers of a step below a postmaster, among the rows of [`all`]. PostgreSQL titles them `postgres: ` and the worker's name.
+pub fn workers(all: &[Process], postmaster: u32, step: &str) -> Vec<Process> {
     let prefix = format!("postgres: {step}");
-    all().into_iter().filter(|p| p.parent == postmaster && p.title.starts_with(&prefix)).collect()
+    all.iter().filter(|p| p.parent == postmaster && p.title.starts_with(&prefix)).cloned().collect()
 }
 
 /// The rows as `ps` prints them, with the header.

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// How long a worker may take from the server's start to its own report.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a server that is ready may have no worker process at all, if none has failed.
+const ABSENT_LIMIT: Duration = Duration::from_secs(5);
+
 /// `scripts/run STEP`.
 pub fn run(env: &Environment, lang: Lang) -> Result<()> {
     let begin = Instant::now();
@@ -37,7 +40,7 @@ pub fn run(env: &Environment, lang: Lang) -> Result<()> {
     show(&cluster, &log, &workers, lang)?;
 
     // The proof of life comes last: a worker may have died while we were showing it.
-    let alive = process::workers(cluster.postmaster().unwrap_or(0), &env.step);
+    let alive = process::workers(&process::all(), cluster.postmaster().unwrap_or(0), &env.step);
     if !workers.iter().any(|w| alive.iter().any(|a| a.pid == w.pid)) {
         return Err(Error::new(Message::WorkerNotAlive(env.step.clone()), Message::FollowLog(env.step.clone()))
             .with_log(log.tail(15)));
@@ -85,43 +88,54 @@ fn build_and_install(env: &Environment) -> Result<()> {
 fn wait_for_workers(env: &Environment, cluster: &Cluster, log: &Log) -> Result<Vec<Process>> {
     let begin = Instant::now();
     let postmaster = cluster.postmaster().unwrap_or(0);
-    let follow = || Message::FollowLog(env.step.clone());
-    for round in 0.. {
+    let mut looked = Instant::now();
+    let mut absent_since = None;
+    let failed = |cause: Message| Err(Error::new(cause, Message::FollowLog(env.step.clone())).with_log(log.tail(15)));
+    loop {
         let lines = log.lines();
         let started: Vec<u32> = lines.iter().filter_map(|line| Some(log::started(line, &env.step)?.0)).collect();
-        if !started.is_empty() {
-            let living = process::workers(postmaster, &env.step);
+        // The process table costs more than the log: look when there is a report, and now and then.
+        if !started.is_empty() || looked.elapsed() > Duration::from_millis(300) {
+            looked = Instant::now();
+            let all = process::all();
+            let living = process::workers(&all, postmaster, &env.step);
             if !living.is_empty() && living.iter().all(|w| started.contains(&w.pid)) {
                 return Ok(living);
             }
+            if !all.iter().any(|p| p.pid == postmaster) {
+                return failed(Message::ServerGone);
+            }
+            if !living.is_empty() || lines.iter().any(|line| log::ended(line).is_some()) {
+                absent_since = None;
+            } else if absent_since.get_or_insert_with(Instant::now).elapsed() > ABSENT_LIMIT {
+                return failed(Message::NoWorker(env.step.clone()));
+            }
         }
         if let Some(cause) = hopeless(env, &lines) {
-            return Err(Error::new(cause, follow()).with_log(log.tail(15)));
+            return failed(cause);
         }
-        if round % 20 == 0 && !process::all().iter().any(|p| p.pid == postmaster) {
-            return Err(Error::new(Message::ServerGone, follow()).with_log(log.tail(15)));
+        if lines.iter().any(|line| line.contains("too many background workers")) {
+            return Err(Error::new(Message::TooManyWorkers, Message::RaiseWorkers).with_log(log.tail(15)));
         }
         if begin.elapsed() > READY_LIMIT {
-            let cause = if lines.iter().any(|l| l.contains("too many background workers")) {
-                return Err(Error::new(Message::TooManyWorkers, Message::RaiseWorkers).with_log(log.tail(15)));
-            } else {
-                Message::WorkerSilent { step: env.step.clone(), seconds: READY_LIMIT.as_secs() }
-            };
-            return Err(Error::new(cause, follow()).with_log(log.tail(15)));
+            let step = env.step.clone();
+            return failed(match started.is_empty() {
+                true => Message::WorkerSilent { step, seconds: READY_LIMIT.as_secs() },
+                false => Message::WorkerNotAlive(step),
+            });
         }
         sleep(Duration::from_millis(30)); // a file and the process table have no event that can be awaited everywhere
     }
-    unreachable!("the loop above has no end of its own")
 }
 
-/// Why there will be no worker, if the log shows it: it ended with 0, or by a signal, or twice.
+/// Why there will be no worker, if the log shows it: it ended by a signal, or twice with an exit code.
+/// (The end with exit code 0 is not logged: PostgreSQL finds it worth a DEBUG1 only.)
 pub fn hopeless(env: &Environment, lines: &[String]) -> Option<Message> {
     let ends: Vec<_> = lines.iter().filter_map(|l| log::ended(l)).filter(|e| e.worker.starts_with(&env.step)).collect();
     for end in &ends {
         let worker = end.worker.clone();
         match &end.how {
             How::Signal(signal) => return Some(Message::WorkerCrashed { worker, signal: signal.clone() }),
-            How::Code(code) if code == "0" => return Some(Message::WorkerEnded(worker)),
             How::Code(code) if ends.iter().filter(|e| e.worker == end.worker).count() >= 2 => {
                 // The reason, if the worker has given one, is in its own line.
                 let why = lines.iter().find_map(|l| {

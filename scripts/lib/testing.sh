@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# For the tests in scripts/checks: expectations, a folder that is removed at the end, and a closing line that scripts/test counts.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set +e # a test goes on after a failure
+
+good=0 bad=0
+TMP=$(mktemp -d /var/tmp/bgwt.XXXXXX) # short: it serves as a cache, and the cache holds sockets
+chmod 755 "$TMP"                      # as root, the server's user passes through
+finish() {
+  local d pid
+  for d in "$TMP"/*/*/step*/data-* "$TMP"/*/step*/data-* "$TMP"/pg*; do if pid=$(server_pid "$d"); then stop_server "$pid"; fi; done
+  rm -rf "$TMP"
+  printf 'test result: %s. %s passed; %s failed\n' "$([ $bad = 0 ] && echo ok || echo FAILED)" "$good" "$bad"
+  [ $bad = 0 ] || exit 1
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+ok() { good=$((good + 1)); printf 'ok      %s\n' "$1"; }
+not_ok() { bad=$((bad + 1)); printf 'not ok  %s\n' "$1"; shift; printf '%s\n' "$@" | sed 's/^/        | /'; }
+verdict() { if [ -z "$2" ]; then ok "$1"; else not_ok "$@"; fi; } # NAME PROBLEM: good if there is no problem
+
+# expect NAME STATUS TEXT... -- COMMAND...: the command ends with this status within 60 s, and its output has each text
+# (a text that begins with ! must not be there). STATUS: a number, or "fail" for any but 0 and a time-out.
+expect() {
+  local name=$1 want=$2 texts=() t status problem=''; shift 2
+  while [ "$1" != -- ]; do texts+=("$1"); shift; done; shift
+  OUT=$(timeout --kill-after=5 "${LIMIT:-60}" "$@" 2>&1 < /dev/null); status=$?
+  case $want:$status in
+    "$status:$status") ;;
+    fail:0 | fail:124 | fail:137) problem="status $status, expected a failure" ;;
+    fail:*) ;;
+    *) problem="status $status, expected $want" ;;
+  esac
+  for t in "${texts[@]}"; do
+    case $t in
+      !*) [[ $OUT != *"${t#!}"* ]] || problem+=" ; there is: ${t#!}" ;;
+      *) [[ $OUT == *"$t"* ]] || problem+=" ; missing: $t" ;;
+    esac
+  done
+  if [ -z "$problem" ]; then ok "$name"; else not_ok "$name" "$problem" "$OUT"; fi
+}
