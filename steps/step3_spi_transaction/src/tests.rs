@@ -178,6 +178,8 @@ mod outside {
             poll("the extension in the database postgres", || {
                 work.query_opt("SELECT FROM pg_extension WHERE extname = $1", &[&NAME]).unwrap()
             });
+            let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1";
+            poll("two workers", || (work.query_one(workers, &[&NAME]).unwrap().get::<_, i64>(0) == 2).then_some(()));
             Self { tests, work }
         }
 

@@ -155,6 +155,7 @@ pub mod pg_test {
             "shared_preload_libraries = 'step4_guc_sighup'",
             "autovacuum = off",
             "step4.role = 'counter'",
+            "step4.naptime = '100ms'",
             "step4.total_workers = 3",
         ]
     }

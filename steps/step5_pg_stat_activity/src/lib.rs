@@ -157,6 +157,7 @@ pub mod pg_test {
             "shared_preload_libraries = 'step5_pg_stat_activity'",
             "autovacuum = off",
             "step5.role = 'counter'",
+            "step5.naptime = '100ms'",
             "step5.total_workers = 3",
         ]
     }
