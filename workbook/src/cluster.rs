@@ -7,8 +7,11 @@ use crate::messages::Message;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-/// How long a server may take to start or to stop.
+/// How long a server may take to start, or a client to connect.
 const LIMIT_SECONDS: &str = "30";
+
+/// How long a fast shutdown may take before we do without it: a worker that does not listen would hold it up for ever.
+const STOP_SECONDS: &str = "10";
 
 /// The cluster that belongs to an [`Environment`].
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +56,7 @@ impl<'a> Cluster<'a> {
             return Ok(());
         }
         for mode in ["fast", "immediate"] {
-            if output(self.pg_ctl("stop").args(["-m", mode, "-t", LIMIT_SECONDS]))?.status.success() {
+            if output(self.pg_ctl("stop").args(["-m", mode, "-t", STOP_SECONDS]))?.status.success() {
                 return Ok(());
             }
         }

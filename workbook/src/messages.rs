@@ -180,8 +180,8 @@ impl Message {
                 ),
             ),
             WorkerCrashed { worker, signal } => (
-                format!("the worker \"{worker}\" was killed by signal {signal}; PostgreSQL restarted all its processes"),
-                format!("ワーカー「{worker}」がシグナル {signal} で異常終了し、PostgreSQL の全プロセスが再起動しました"),
+                format!("the worker \"{worker}\" was killed by signal {signal}: PostgreSQL then restarts all its processes, again and again. The server has been stopped"),
+                format!("ワーカー「{worker}」がシグナル {signal} で異常終了しました。そのたびに PostgreSQL の全プロセスが再起動するため、サーバを停止しました"),
             ),
             ServerGone => ("the server ended".into(), "サーバが終了しました".into()),
             WorkerSilent { step, seconds } => (

@@ -112,7 +112,12 @@ fn wait_for_workers(env: &Environment, cluster: &Cluster, log: &Log) -> Result<V
             }
         }
         if let Some(cause) = hopeless(env, &lines) {
-            return failed(cause);
+            let result = failed(cause.clone());
+            if matches!(cause, Message::WorkerCrashed { .. }) {
+                // Otherwise the server would go through recovery once a second, and fill its log.
+                cluster.stop()?;
+            }
+            return result;
         }
         if lines.iter().any(|line| line.contains("too many background workers")) {
             return Err(Error::new(Message::TooManyWorkers, Message::RaiseWorkers).with_log(log.tail(15)));
