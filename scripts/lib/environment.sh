@@ -66,7 +66,7 @@ fi
 in_use() { local hex; hex=$(printf %04X "$1"); grep -qsE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A" /proc/net/tcp /proc/net/tcp6; }
 number=${step%%_*}; number=${number#step}
 first=$((16#${HERE##*/} % 150 * 100))
-touch "$home/config.toml"
+[ -e "$home/config.toml" ] || touch "$home/config.toml"
 base=$(sed -n 's/^base_port = //p' "$home/config.toml")
 if [ -z "$base" ] || { ! server_pid "$data" > /dev/null && in_use $((base + major)); }; then
   taken=$base; base=''
@@ -78,11 +78,17 @@ if [ -z "$base" ] || { ! server_pid "$data" > /dev/null && in_use $((base + majo
   if [ -n "$taken" ]; then warn port_taken $((taken + major)) "$step" $((base + major)); fi
 fi
 # The other majors of this home stay in the file, as long as they exist.
-others=$(sed -n 's/^\(pg[0-9]* = \)"\(.*\)"$/\1 \2/p' "$home/config.toml" |
-  while read -r name _ path; do if [ "$name" != "pg$major" ] && [ -x "$path" ]; then printf '%s = "%s"\n' "$name" "$path"; fi; done)
-printf 'base_port = %s\nbase_testing_port = %s\n\n[configs]\npg%s = "%s"\n%s\n' \
-  "$base" $((base + 6000)) "$major" "$prefix_config" "$others" > "$home/config.toml.new"
-mv "$home/config.toml.new" "$home/config.toml"
+configs=$({ printf 'pg%s = "%s"\n' "$major" "$prefix_config"
+  sed -n 's/^\(pg[0-9]* = \)"\(.*\)"$/\1 \2/p' "$home/config.toml" |
+    while read -r name _ path; do if [ "$name" != "pg$major" ] && [ -x "$path" ]; then printf '%s = "%s"\n' "$name" "$path"; fi; done; } | sort)
+printf 'base_port = %s\nbase_testing_port = %s\n\n[configs]\n%s\n' "$base" $((base + 6000)) "$configs" > "$home/config.toml.new"
+if cmp -s "$home/config.toml.new" "$home/config.toml"; then
+  rm "$home/config.toml.new"
+else
+  # cargo compiles the bindings anew when this file is newer than they are. Another port is no reason for that.
+  if [ "$(grep '^pg' "$home/config.toml")" = "$configs" ]; then touch -r "$home/config.toml" "$home/config.toml.new"; fi
+  mv "$home/config.toml.new" "$home/config.toml"
+fi
 
 # ---- what the shell has to know
 set_variable() { printf 'export %s=%q\n' "$1" "$2" >&3; }
