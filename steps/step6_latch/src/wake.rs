@@ -24,10 +24,6 @@ struct Sleeper {
     database: AtomicU32,
 }
 
-impl Sleeper {
-    const FREE: Self = Self { latch: AtomicPtr::new(ptr::null_mut()), database: AtomicU32::new(0) };
-}
-
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
 
 fn shared() -> Option<&'static Shared> {
@@ -77,7 +73,12 @@ unsafe extern "C-unwind" fn start_shared_memory() {
         let shared: *mut Shared =
             pg_sys::ShmemInitStruct(c"step6_latch".as_ptr(), size_of::<Shared>(), &mut found).cast();
         if !found {
-            shared.write(Shared { sleepers: [Sleeper::FREE; MAX_WORKERS] });
+            shared.write(Shared {
+                sleepers: std::array::from_fn(|_| Sleeper {
+                    latch: AtomicPtr::default(),
+                    database: AtomicU32::default(),
+                }),
+            });
         }
         SHARED.store(shared, Ordering::Relaxed);
     }

@@ -1,0 +1,58 @@
+//! Signals, and the sleep that ends when there is work.
+
+use crate::{compat, settings};
+use pgrx::prelude::*;
+use std::time::Duration;
+
+// ANCHOR: handlers
+/// PostgreSQL's own signal handlers, as the C functions that they are. `pg_sys` has Rust functions of these names: those are made
+/// to be called, and as a handler they would be called with the wrong convention, in the middle of anything.
+mod handlers {
+    unsafe extern "C-unwind" {
+        pub safe fn die(signal: core::ffi::c_int);
+        pub safe fn SignalHandlerForConfigReload(signal: core::ffi::c_int);
+    }
+}
+
+/// Installs the handlers and unblocks the signals. Each handler sets a flag and the latch, and nothing else.
+///
+/// SIGTERM makes the worker end at the next place where interrupts are looked at: in [`sleep`], and all over PostgreSQL, so also
+/// in the middle of a query. The exit code is 1. SIGINT, the cancel, has its handler already, as the worker has a connection.
+pub fn install_handlers() {
+    compat::pqsignal(pg_sys::SIGHUP, Some(handlers::SignalHandlerForConfigReload));
+    compat::pqsignal(pg_sys::SIGTERM, Some(handlers::die));
+    // SAFETY: the handlers are in place.
+    unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
+}
+// ANCHOR_END: handlers
+
+// ANCHOR: sleep
+/// Sleeps until the latch is set, at most `nap`. Wait, reset, and only then look what has happened: whatever sets the latch after
+/// the reset ends the next wait at once, so nothing is ever missed.
+pub fn sleep(nap: Duration) {
+    let milliseconds = nap.as_millis().min(i32::MAX as u128) as core::ffi::c_long;
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: MyLatch is ours from the start to the end of this process. When the postmaster dies, the process ends in here.
+    unsafe {
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, milliseconds, compat::wait_event());
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    // A cancel that comes while nothing runs has nothing to cancel. PostgreSQL raises an ERROR all the same, as the worker is not
+    // a backend that reads from a client. So it is caught: it must not end the worker.
+    PgTryBuilder::new(|| {
+        check_for_interrupts!();
+    })
+    .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |_| ())
+    .execute();
+}
+
+/// Reads the settings again if a reload is due, and says whether it was.
+pub fn reload_if_due() -> bool {
+    // SAFETY: a flag that only the signal handler sets. It may change at any time, so it is read as volatile.
+    let due = unsafe { (&raw const pg_sys::ConfigReloadPending).read_volatile() != 0 };
+    if due {
+        settings::reload();
+    }
+    due
+}
+// ANCHOR_END: sleep

@@ -1,0 +1,141 @@
+//! Transactions for a worker: commit on `Ok`, roll back on `Err`, on a PostgreSQL ERROR and on a Rust panic.
+//!
+//! pgrx's own `BackgroundWorker::transaction` commits whatever the closure returns, `Err` too, and an ERROR ends the worker.
+
+use crate::activity;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
+use pgrx::prelude::*;
+use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
+
+// ANCHOR: error
+/// Why a transaction was rolled back.
+#[derive(Debug)]
+pub struct TxError {
+    code: PgSqlErrorCode,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+    statement: Option<&'static CStr>,
+}
+
+impl TxError {
+    /// An error of the worker's own.
+    pub fn new(code: PgSqlErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), detail: None, hint: None, statement: activity::current() }
+    }
+
+    /// Adds what the reader of the log can do about it.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Raises the error as an ERROR: for functions that a session has called, not for workers.
+    pub fn raise(self) -> ! {
+        self.report().report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+
+    /// Writes the error to the server log. The level is LOG, like every report of a background process: an ERROR would end
+    /// what the worker is doing, and it is over already.
+    pub fn log(self, worker: &str) {
+        let statement = self.statement;
+        let report = Self { message: format!("{worker}: rolled back: {}", self.message), ..self }.report();
+        activity::with_statement(statement, || report.report(PgLogLevel::LOG));
+    }
+
+    fn report(self) -> ErrorReport {
+        let mut report = ErrorReport::new(self.code, self.message, "worker");
+        if let Some(detail) = self.detail {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = self.hint {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}
+
+/// What SPI itself returns: a wrong type, a missing row. Errors of the SQL statement do not come this way.
+impl From<spi::Error> for TxError {
+    fn from(error: spi::Error) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string())
+    }
+}
+
+/// What flies: an ERROR raised by PostgreSQL (a failed statement, for example), one raised by us, a panic.
+impl From<CaughtError> for TxError {
+    fn from(error: CaughtError) -> Self {
+        let from = |report: &ErrorReportWithLevel| Self {
+            code: report.sql_error_code(),
+            message: report.message().to_owned(),
+            detail: report.detail().map(str::to_owned),
+            hint: report.hint().map(str::to_owned),
+            statement: activity::current(),
+        };
+        match &error {
+            CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => from(report),
+            CaughtError::RustPanic { ereport, .. } => from(ereport),
+        }
+    }
+}
+// ANCHOR_END: error
+
+// ANCHOR: run
+/// Runs `body` in a transaction of its own: short, and with no sleep in it.
+///
+/// Must not be called inside a transaction (PostgreSQL would raise an ERROR, and the worker would end).
+/// `statement` is the first that `body` runs; it is reported, and handed to `body`. `body` reports further ones.
+pub fn run<T>(statement: &'static CStr, body: impl FnOnce(&str) -> Result<T, TxError>) -> Result<T, TxError> {
+    let attempt = AssertUnwindSafe(|| {
+        let sql = activity::statement(statement); // and now() is the time of this transaction, not of the worker's start
+        // SAFETY: the worker is connected to a database, and no transaction is open.
+        unsafe {
+            pg_sys::StartTransactionCommand();
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        }
+        let value = body(sql)?;
+        // The commit stands inside the attempt: it can fail, too (a deferred constraint, for example).
+        // SAFETY: the snapshot is the one pushed above, and SPI has been left by now.
+        unsafe {
+            pg_sys::PopActiveSnapshot();
+            pg_sys::CommitTransactionCommand();
+        }
+        Ok(value)
+    });
+    // catch_others catches ERROR and panic alike. The error is not thrown on, so the worker goes on, so we must tidy up.
+    let result = PgTryBuilder::new(attempt).catch_others(|error| Err(error.into())).execute();
+    // SAFETY: these are for the state that we are in: a transaction that has failed, then none.
+    unsafe {
+        if result.is_err() {
+            // Rolls back and releases what was held: locks, buffers, snapshots, SPI's memory, the user switched to.
+            pg_sys::AbortCurrentTransaction();
+        }
+        // Hands the counts of rows and transactions to the statistics system. A backend does it when it waits for its client;
+        // nobody does it for a worker. Without it autovacuum would not see the dead rows before the worker's end.
+        pg_sys::pgstat_report_stat(true);
+    }
+    activity::idle();
+    result
+}
+// ANCHOR_END: run
+
+/// Makes the SQL of this worker mean the same in every database: no schema that a user can write to is searched.
+pub fn use_safe_search_path() {
+    // SAFETY: a known setting with a valid value; search_path may be set outside of a transaction.
+    unsafe {
+        pg_sys::SetConfigOption(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+        );
+    }
+}
+
+/// The name of the database that this worker is connected to.
+pub fn database() -> Result<String, TxError> {
+    run(c"SELECT pg_catalog.current_database()::text", |sql| {
+        Spi::connect(|client| Ok(client.select(sql, Some(1), &[])?.first().get_one::<String>()?.unwrap_or_default()))
+    })
+}
