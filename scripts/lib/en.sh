@@ -56,6 +56,10 @@ The steps are:
   [packages_still_missing]='{1} is still not found after installing {2}'
   [packages_still_missing.next]='look at {3}; if libclang is elsewhere: LIBCLANG_PATH=/folder/of/libclang scripts/setup'
 
+  [need_localhost]='missing  the name localhost: adding it to /etc/hosts'
+  [no_localhost]='the name localhost could not be added to /etc/hosts: scripts/run works without it, "cargo pgrx test" does not.
+  next: as root: echo 127.0.0.1 localhost >> /etc/hosts'
+
   [tool_other]='found    {1} {2}: left alone, this workbook needs exactly {3}'
   [tool_build]='missing  {1} {2}: building a private one in {3}'
   [tool_failed]='{1} could not be built. The last lines of {2}:

@@ -56,6 +56,10 @@ MSG=(
   [packages_still_missing]='{1} が、{2} のインストール後も見つかりません'
   [packages_still_missing.next]='{3} を確認してください。libclang が別の場所にある場合: LIBCLANG_PATH=/libclangの/ディレクトリ scripts/setup'
 
+  [need_localhost]='不足     ホスト名 localhost: /etc/hosts に追加します'
+  [no_localhost]='/etc/hosts に localhost を追加できませんでした。scripts/run は動作しますが、「cargo pgrx test」は動作しません。
+  次の操作: root で実行: echo 127.0.0.1 localhost >> /etc/hosts'
+
   [tool_other]='確認済み {1} {2}: そのまま残します。このワークブックには {3} が必要です'
   [tool_build]='不足     {1} {2}: 専用のものを {3} にビルドします'
   [tool_failed]='{1} をビルドできませんでした。{2} の最後の出力:
