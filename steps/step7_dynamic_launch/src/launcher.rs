@@ -37,7 +37,14 @@ pub fn round() -> Result<(), TxError> {
     let (role, missing) = tx::run(ROLE, |find_role| {
         Spi::connect(|client| {
             let role = match settings::role() {
-                Some(name) => client.select(find_role, Some(1), &[name.into()])?.first().get_one::<pg_sys::Oid>()?,
+                Some(name) => {
+                    let rows = client.select(find_role, Some(1), &[name.as_str().into()])?;
+                    if rows.is_empty() {
+                        let code = PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT;
+                        return Err(TxError::new(code, format!("role \"{name}\" does not exist")));
+                    }
+                    rows.first().get_one::<pg_sys::Oid>()?
+                }
                 None => None,
             };
             let kind = format!("{NAME} database");
@@ -51,12 +58,17 @@ pub fn round() -> Result<(), TxError> {
     // The handle of a worker lives in the memory context that is current when it is registered. Outside of a transaction that
     // would be the one that lives as long as we do.
     let start_missing = |_: &mut PgMemoryContexts| {
+        let mut result = Ok(());
         for database in missing.into_iter().flatten() {
             let number = database.to_u32() as i32;
             let role = role.unwrap_or(pg_sys::InvalidOid);
-            launch::start("database", &Job { number, database, role, flags: 0, install: false })?;
+            let job = Job { number, database, role, flags: 0, install: false };
+            // One database that cannot have a worker does not keep the others from theirs. The last reason is reported.
+            if let Err(error) = launch::start("database", &job) {
+                result = Err(error);
+            }
         }
-        Ok(())
+        result
     };
     // SAFETY: nothing that is allocated in there is used afterwards.
     unsafe { PgMemoryContexts::new("step7 round").switch_to(start_missing) }
