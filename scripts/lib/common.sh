@@ -116,19 +116,23 @@ progress() {
 }
 
 # ---- servers ----------------------------------------------------------------------------------------------------------------
-# The process id of the server of a data directory, if it lives (a left-over postmaster.pid may name a process that is not postgres).
+# Whether a process lives and is PostgreSQL's. A zombie does not live: where process 1 buries no orphans (in some containers), a
+# server that has ended stays in the process table for ever.
+postgres_lives() { [[ $(ps -o stat=,comm= -p "$1" 2>/dev/null) =~ ^[^Z][^\ ]*\ +postgres ]]; }
+
+# The process id of the server of a data directory, if it lives.
 server_pid() {
   local pid
   { read -r pid < "$1/postmaster.pid"; } 2>/dev/null || return 1
-  [[ $pid =~ ^[0-9]+$ && $(ps -o comm= -p "$pid" 2>/dev/null) == postgres* ]] && echo "$pid"
+  [[ $pid =~ ^[0-9]+$ ]] && postgres_lives "$pid" && echo "$pid"
 }
 
 # Stops a server (no pg_ctl: its PostgreSQL may be gone): a fast shutdown, and for a worker that does not listen, an immediate one.
 stop_server() {
-  local pid=$1 signal
+  local pid=$1 signal i
   for signal in INT QUIT; do
     kill -s $signal "$pid" 2>/dev/null || return 0
-    timeout 20 tail --pid="$pid" -s 0.1 -f /dev/null && return 0
+    for ((i = 0; i < 150; i++)); do postgres_lives "$pid" || return 0; sleep 0.1; done
   done
   return 1
 }

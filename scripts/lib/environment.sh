@@ -90,6 +90,14 @@ else
   mv "$home/config.toml.new" "$home/config.toml"
 fi
 
+# The bindings are compiled from the headers of one PostgreSQL. When the same major comes from another place than the last time,
+# they have to be compiled again: cargo watches the config.toml of the step that they were compiled for, whichever it was.
+made_from="$prefix_config in $(target_dir)"
+if [ "$(cat "$HERE/bindings-$major" 2> /dev/null)" != "$made_from" ]; then
+  touch "$HERE"/step*/config.toml
+  echo "$made_from" > "$HERE/bindings-$major"
+fi
+
 # ---- what the shell has to know
 set_variable() { printf 'export %s=%q\n' "$1" "$2" >&3; }
 set_variable PGRX_HOME "$home"

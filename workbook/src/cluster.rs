@@ -4,6 +4,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::log::{self, Log};
 use crate::messages::Message;
+use crate::process;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -41,7 +42,14 @@ impl<'a> Cluster<'a> {
         if !status.status.success() {
             return None;
         }
-        std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
+        let file = self.data().join("postmaster.pid");
+        let pid = std::fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok()?;
+        if process::all().iter().any(|p| p.pid == pid) {
+            return Some(pid);
+        }
+        // Killed, and nobody has buried it: PostgreSQL would take the zombie for a server, and not start.
+        let _ = std::fs::remove_file(file);
+        None
     }
 
     fn pg_ctl(&self, verb: &str) -> Command {

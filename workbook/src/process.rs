@@ -13,14 +13,20 @@ pub struct Process {
     pub title: String,
 }
 
-/// All processes.
+/// All processes that live. Zombies do not: where process 1 buries no orphans, they stay for ever.
 pub fn all() -> Vec<Process> {
-    let Ok(out) = Command::new("ps").args(["-A", "-ww", "-o", "pid=,ppid=,args="]).output() else { return Vec::new() };
+    let Ok(out) = Command::new("ps").args(["-A", "-ww", "-o", "stat=,pid=,ppid=,args="]).output() else {
+        return Vec::new();
+    };
     String::from_utf8_lossy(&out.stdout).lines().filter_map(parse).collect()
 }
 
 fn parse(line: &str) -> Option<Process> {
-    let (pid, rest) = line.trim().split_once(char::is_whitespace)?;
+    let (state, rest) = line.trim().split_once(char::is_whitespace)?;
+    if state.starts_with('Z') {
+        return None;
+    }
+    let (pid, rest) = rest.trim_start().split_once(char::is_whitespace)?;
     let (parent, title) = rest.trim_start().split_once(char::is_whitespace)?;
     Some(Process { pid: pid.parse().ok()?, parent: parent.parse().ok()?, title: title.trim().to_string() })
 }
@@ -47,10 +53,11 @@ mod tests {
     #[test]
     fn a_row_of_ps() {
         assert_eq!(
-            parse("  312   301 postgres: step1_registration worker 1  "),
+            parse("Ss     312   301 postgres: step1_registration worker 1  "),
             Some(Process { pid: 312, parent: 301, title: "postgres: step1_registration worker 1".into() })
         );
-        assert_eq!(parse("    2     0 [kthreadd]").map(|p| p.parent), Some(0));
+        assert_eq!(parse("S      2     0 [kthreadd]").map(|p| p.parent), Some(0));
+        assert_eq!(parse("Zs     312   301 [postgres] <defunct>"), None);
         assert_eq!(parse("nonsense"), None);
     }
 }
