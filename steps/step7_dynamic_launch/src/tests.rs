@@ -245,6 +245,15 @@ mod outside {
             });
         }
 
+        /// Waits until every worker sleeps, so that only a new wake-up can make one look.
+        fn asleep(&mut self) {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE $1 || '%'
+                       AND (state, wait_event_type) IS DISTINCT FROM ('idle', 'Extension')";
+            poll("all workers asleep", || {
+                (self.tests.query_one(sql, &[&NAME]).unwrap().get::<_, i64>(0) == 0).then_some(())
+            });
+        }
+
         /// Waits until the workers have been through a number of cycles, whether they found work or not.
         fn cycles(&mut self, count: i64) {
             let sql = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
@@ -411,6 +420,7 @@ mod outside {
             "BEGIN; SAVEPOINT a; INSERT INTO step7.counted VALUES ('delta', 1); RELEASE a; COMMIT",
             "BEGIN; INSERT INTO step7.counted VALUES ('delta', 1); PREPARE TRANSACTION 'a'; COMMIT PREPARED 'a'",
         ] {
+            server.asleep();
             // One statement after the other, each a transaction of its own unless it says otherwise.
             for statement in statements.split("; ") {
                 server.run(statement);
