@@ -2,6 +2,8 @@
 //!
 //! Setting up is the business of `scripts/setup` and `scripts/env`; what they have decided comes in as an [`Environment`].
 
+#[cfg(feature = "checks")]
+pub mod checks;
 pub mod cluster;
 pub mod environment;
 pub mod error;
@@ -9,6 +11,8 @@ pub mod log;
 pub mod messages;
 pub mod process;
 pub mod run;
+#[cfg(feature = "checks")]
+pub mod throwaway;
 
 pub use environment::Environment;
 pub use error::{Error, Result};

@@ -1,0 +1,183 @@
+//! The checks: what a step's worker must do, judged from outside, through SQL, the server log, the process table and signals.
+//!
+//! A check knows nothing of the code that it judges: the finished step, a learner's copy and a wrong answer are all the same to it.
+//! Its title and explanation are in `steps/<step>/checks.toml`, in both languages.
+
+mod step1;
+mod step2;
+mod step3;
+mod step4;
+mod step5;
+mod step6;
+mod step7;
+
+use crate::throwaway::{Installation, LIMIT, Mode, Result, Throwaway};
+use postgres::Client;
+use std::sync::Arc;
+
+/// When a check is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// Within a few seconds of every change.
+    Quick,
+    /// With the others of its step.
+    Full,
+    /// Chaos and soak: for CI.
+    Long,
+}
+
+/// One thing that a step's worker must do.
+pub struct Check {
+    /// Its name, unique within the step.
+    pub id: &'static str,
+    /// When it is run.
+    pub tier: Tier,
+    /// Fails with what was expected and what was seen.
+    pub run: fn(&Subject) -> Result<()>,
+}
+
+/// The checks of all steps, by the step's full name.
+pub fn all() -> [(&'static str, &'static [Check]); 7] {
+    [
+        ("step1_registration", step1::CHECKS),
+        ("step2_db_connection", step2::CHECKS),
+        ("step3_spi_transaction", step3::CHECKS),
+        ("step4_guc_sighup", step4::CHECKS),
+        ("step5_pg_stat_activity", step5::CHECKS),
+        ("step6_latch", step6::CHECKS),
+        ("step7_dynamic_launch", step7::CHECKS),
+    ]
+}
+
+/// What is judged: an installation into which the library of a step has been installed.
+pub struct Subject {
+    /// The installation.
+    pub installation: Arc<Installation>,
+    /// The step's full name: that of the library, of the extension and of the workers' type.
+    pub step: String,
+}
+
+impl Subject {
+    /// The step's short name, which is its schema and the prefix of its settings.
+    pub fn short(&self) -> &str {
+        self.step.split('_').next().unwrap_or(&self.step)
+    }
+
+    /// A cluster that is not started yet, with the library preloaded.
+    pub fn cluster(&self, conf: &[&str]) -> Result<Throwaway> {
+        let cluster = Throwaway::new(&self.installation, &[&format!("shared_preload_libraries = '{}'", self.step)])?;
+        cluster.configure(conf)?;
+        Ok(cluster)
+    }
+
+    /// A running server, whose worker 1 has reported itself.
+    pub fn server(&self, conf: &[&str]) -> Result<Throwaway> {
+        let server = self.cluster(conf)?;
+        self.start(&server)?;
+        Ok(server)
+    }
+
+    /// Starts a cluster and waits until worker 1 has reported itself.
+    pub fn start(&self, server: &Throwaway) -> Result<()> {
+        let mark = server.mark();
+        server.start()?;
+        server.wait_log(mark, &format!("{}: started", self.worker(1)))?;
+        Ok(())
+    }
+
+    /// The name of a worker.
+    pub fn worker(&self, number: i32) -> String {
+        format!("{} worker {number}", self.step)
+    }
+
+    /// The PID of a worker, as the process table has it; waits for the worker.
+    pub fn pid(&self, server: &Throwaway, number: i32) -> Result<i32> {
+        let name = self.worker(number);
+        server.eventually(&format!("{name} in the process table"), LIMIT, || self.pid_now(server, number))
+    }
+
+    /// The PID of a worker if it is there now.
+    pub fn pid_now(&self, server: &Throwaway, number: i32) -> Option<i32> {
+        let title = format!("postgres: {}", self.worker(number));
+        let found = |(pid, text): (i32, String)| {
+            (text == title || text.strip_prefix(&title).is_some_and(|rest| rest.starts_with(' '))).then_some(pid)
+        };
+        server.processes(&self.step).into_iter().find_map(found)
+    }
+
+    /// The PID of a worker that is not this one; waits for it.
+    pub fn other_pid(&self, server: &Throwaway, number: i32, before: i32) -> Result<i32> {
+        let what = format!("{} with another PID than {before}", self.worker(number));
+        server.eventually(&what, LIMIT, || self.pid_now(server, number).filter(|pid| *pid != before))
+    }
+}
+
+/// Fails with this text if the condition does not hold.
+pub fn expect(server: &Throwaway, condition: bool, what: impl FnOnce() -> String) -> Result<()> {
+    if condition { Ok(()) } else { Err(server.failure(&what())) }
+}
+
+/// Stops a server fast and fails if that takes longer than a second.
+pub fn stops_within_a_second(server: &Throwaway) -> Result<()> {
+    let start = std::time::Instant::now();
+    server.stop(Mode::Fast)?;
+    let took = start.elapsed();
+    expect(server, took.as_secs_f64() < 1.0, || format!("a fast shutdown took {took:?}"))
+}
+
+/// A server with the table, and a client in its database.
+pub fn ready(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client)> {
+    let server = subject.server(conf)?;
+    let mut client = server.connect("postgres")?;
+    let table = format!("SELECT to_regclass('{}.counted') IS NOT NULL", subject.short());
+    server.eventually("the table", LIMIT, || client.query_one(&table, &[]).ok()?.get::<_, bool>(0).then_some(()))?;
+    Ok((server, client))
+}
+
+/// One number.
+pub fn number(client: &mut Client, sql: &str) -> Result<i64> {
+    Ok(client.query_one(&format!("SELECT ({sql})::int8"), &[])?.get::<_, Option<i64>>(0).unwrap_or_default())
+}
+
+/// Waits until no delta is left, and returns the total.
+pub fn total(subject: &Subject, server: &Throwaway, client: &mut Client) -> Result<i64> {
+    let schema = subject.short();
+    let left = format!("SELECT count(*) FROM {schema}.counted WHERE type = 'delta'");
+    server.eventually("no delta left", LIMIT, || (number(client, &left).ok()? == 0).then_some(()))?;
+    number(client, &format!("SELECT value FROM {schema}.counted WHERE type = 'total'"))
+}
+
+/// xorshift: enough to make moments that nobody has chosen.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number below the limit.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// User and system time of these processes, in ticks of 10 ms.
+pub fn cpu_ticks(pids: &[i32]) -> Result<u64> {
+    let mut sum = 0;
+    for pid in pids {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        sum += fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+/// Anonymous memory of these processes, in kB.
+pub fn private_memory(pids: &[i32]) -> Result<u64> {
+    let mut sum = 0;
+    for pid in pids {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+        sum += line.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(sum)
+}

@@ -1,0 +1,74 @@
+//! Step 2: the worker becomes a backend.
+
+use super::{Check, Subject, Tier, expect};
+use crate::throwaway::{LIMIT, Result, Throwaway, reason};
+use std::time::{Duration, Instant};
+
+pub const CHECKS: &[Check] = &[
+    Check { id: "has_rows", tier: Tier::Quick, run: has_rows },
+    Check { id: "terminated", tier: Tier::Full, run: terminated },
+    Check { id: "standby", tier: Tier::Full, run: standby },
+    Check { id: "drop_database", tier: Tier::Full, run: drop_database },
+];
+
+/// The worker's row in `pg_stat_activity`: database, role and type.
+fn row(server: &Throwaway, pid: i32) -> Result<Option<(String, String, String)>> {
+    let sql = "SELECT datname, usename, backend_type FROM pg_stat_activity WHERE pid = $1 AND datname IS NOT NULL";
+    let row = server.connect("template1")?.query_opt(sql, &[&pid])?;
+    Ok(row.map(|row| (row.get(0), row.get(1), row.get(2))))
+}
+
+fn has_rows(subject: &Subject) -> Result<()> {
+    let server = subject.server(&[])?;
+    for number in [1, 2] {
+        let pid = subject.pid(&server, number)?;
+        let seen = server.eventually("a row with a database", LIMIT, || row(&server, pid).ok().flatten())?;
+        let expected = ("postgres".to_owned(), "postgres".to_owned(), subject.step.clone());
+        expect(&server, seen == expected, || format!("worker {number}: expected {expected:?}, seen {seen:?}"))?;
+    }
+    Ok(())
+}
+
+fn terminated(subject: &Subject) -> Result<()> {
+    let server = subject.server(&[])?;
+    let before = subject.pid(&server, 1)?;
+    server.connect("template1")?.execute("SELECT pg_terminate_backend($1)", &[&before])?;
+    subject.other_pid(&server, 1, before)?;
+    Ok(())
+}
+
+/// On a standby only the worker for the consistent state runs; after the promotion both do.
+fn standby(subject: &Subject) -> Result<()> {
+    let primary = subject.server(&[])?;
+    let standby = primary.standby(&[])?;
+    subject.start(&standby)?;
+    subject.pid(&standby, 1)?;
+    expect(&standby, subject.pid_now(&standby, 2).is_none(), || "worker 2 runs before the promotion".into())?;
+    standby.promote()?;
+    subject.pid(&standby, 2)?;
+    subject.pid(&standby, 1)?;
+    Ok(())
+}
+
+/// Plain DROP DATABASE waits 5 s for the worker and gives up. FORCE ends the worker, which tries again, and lives again as soon as
+/// the database is there.
+fn drop_database(subject: &Subject) -> Result<()> {
+    let server = subject.server(&[])?;
+    let before = subject.pid(&server, 2)?;
+    let mut client = server.connect("template1")?;
+    let start = Instant::now();
+    let error = client.batch_execute("DROP DATABASE postgres").expect_err("the worker is connected");
+    let (seen, took) = (reason(&error), start.elapsed());
+    expect(&server, seen.starts_with("ERROR 55006") && took > Duration::from_secs(4), || {
+        format!("{seen} after {took:?}")
+    })?;
+
+    let mark = server.mark();
+    client.batch_execute("DROP DATABASE postgres WITH (FORCE)")?;
+    server.wait_log(mark, "database \"postgres\" does not exist")?;
+    client.batch_execute("CREATE DATABASE postgres")?;
+    let mark = server.mark();
+    server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
+    server.wait_log(mark, &format!("{}: started", subject.worker(2)))?;
+    expect(&server, subject.pid(&server, 2)? != before, || "the same process as before".into())
+}

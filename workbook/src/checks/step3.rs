@@ -1,0 +1,223 @@
+//! Step 3: work happens in short transactions.
+
+use super::{Check, Random, Subject, Tier, cpu_ticks, expect, number, private_memory, ready, total};
+use crate::throwaway::{LIMIT, Mode, Result, Throwaway, signal};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+pub const CHECKS: &[Check] = &[
+    Check { id: "counts", tier: Tier::Quick, run: counts },
+    Check { id: "missing_total", tier: Tier::Quick, run: missing_total },
+    Check { id: "poison", tier: Tier::Full, run: poison },
+    Check { id: "statistics", tier: Tier::Full, run: statistics },
+    Check { id: "idle_writes_nothing", tier: Tier::Full, run: idle_writes_nothing },
+    Check { id: "lock_timeout", tier: Tier::Full, run: lock_timeout },
+    Check { id: "trigger_rights", tier: Tier::Full, run: trigger_rights },
+    Check { id: "memory", tier: Tier::Long, run: memory },
+    Check { id: "nothing_lost", tier: Tier::Long, run: nothing_lost },
+];
+
+fn counts(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    client.batch_execute(&format!("INSERT INTO {schema}.counted SELECT 'delta', n FROM generate_series(1, 100) n"))?;
+    let seen = total(subject, &server, &mut client)?;
+    expect(&server, seen == 5050, || format!("the total is {seen}, expected 5050"))
+}
+
+fn missing_total(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    client.batch_execute(&format!("DELETE FROM {schema}.counted; INSERT INTO {schema}.counted VALUES ('delta', 7)"))?;
+    let seen = total(subject, &server, &mut client)?;
+    expect(&server, seen == 7, || format!("the total is {seen}, expected 7: the delta is lost"))
+}
+
+/// A delta that overflows the total: rolled back, one line in the log for each nap, no CPU burnt, and all goes on once it is gone.
+fn poison(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    let pids = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
+    let mark = server.mark();
+    client.batch_execute(&format!(
+        "INSERT INTO {schema}.counted VALUES ('total', 2147483647), ('delta', 1), ('delta', 2)"
+    ))?;
+    server.wait_log(mark, "integer out of range")?;
+    let (start, cpu) = (Instant::now(), cpu_ticks(&pids)?);
+    // Wakes the workers again and again: that must not make them try again before their nap is over.
+    while start.elapsed() < Duration::from_secs(3) {
+        pids.iter().try_for_each(|pid| signal(*pid, "USR1"))?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let log = server.log();
+    let lines = log[mark..].lines().filter(|line| line.contains("integer out of range")).count();
+    let naps = 2 * (start.elapsed().as_secs() as usize + 2);
+    expect(&server, lines <= naps, || format!("{lines} lines in the log, expected at most {naps}"))?;
+    let used = cpu_ticks(&pids)? - cpu;
+    expect(&server, used <= 20, || {
+        format!("the workers have used {used} ticks of CPU in 3 s, expected next to nothing")
+    })?;
+    let sum = number(&mut client, &format!("SELECT sum(value) FROM {schema}.counted"))?;
+    expect(&server, sum == 2147483650, || {
+        format!("total and deltas are {sum}, expected 2147483650: something is lost")
+    })?;
+    client.batch_execute(&format!("UPDATE {schema}.counted SET value = 10 WHERE type = 'total'"))?;
+    let seen = total(subject, &server, &mut client)?;
+    let after = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
+    expect(&server, seen == 13 && after == pids, || {
+        format!("the total is {seen}, expected 13; PIDs {pids:?}, then {after:?}")
+    })
+}
+
+fn statistics(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    client.batch_execute(&format!("INSERT INTO {schema}.counted SELECT 'delta', 0 FROM generate_series(1, 10)"))?;
+    total(subject, &server, &mut client)?;
+    let deleted = format!("SELECT n_tup_del FROM pg_stat_user_tables WHERE schemaname = '{schema}'");
+    server.eventually("ten deleted rows in pg_stat_user_tables, while the worker runs", LIMIT, || {
+        (number(&mut client, &deleted).ok()? >= 10).then_some(())
+    })
+}
+
+/// Idle cycles, driven by SIGUSR1 and counted by the workers' commits: no transaction ID, no WAL.
+fn idle_writes_nothing(subject: &Subject) -> Result<()> {
+    let conf = ["autovacuum = off", "wal_level = minimal", "max_wal_senders = 0", "checkpoint_timeout = 1h"];
+    let (server, mut client) = ready(subject, &conf)?;
+    let pids = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
+    drive(&server, &pids, 4)?; // settles: hint bits and the like are written once
+    let place = "SELECT pg_current_wal_insert_lsn()::text || ' ' || pg_snapshot_xmax(pg_current_snapshot())::text";
+    let before: String = client.query_one(place, &[])?.get(0);
+    drive(&server, &pids, 1000)?;
+    let after: String = client.query_one(place, &[])?.get(0);
+    expect(&server, before == after, || {
+        format!("WAL position and next transaction ID: {before} before 1,000 idle cycles, {after} after")
+    })
+}
+
+/// Makes the workers go through so many cycles by setting their latches.
+fn drive(server: &Throwaway, pids: &[i32], cycles: i64) -> Result<()> {
+    let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
+    let mut other = server.connect("template1")?;
+    let target = number(&mut other, commits)? + cycles;
+    server.eventually("idle cycles", Duration::from_secs(60), || {
+        pids.iter().try_for_each(|pid| signal(*pid, "USR1")).ok()?;
+        (number(&mut other, commits).ok()? >= target).then_some(())
+    })
+}
+
+/// `statement_timeout` is not armed in a worker; `lock_timeout` is.
+fn lock_timeout(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    client.batch_execute(
+        "ALTER DATABASE postgres SET statement_timeout = '200ms'; ALTER DATABASE postgres SET lock_timeout = '1s'",
+    )?;
+    let before = subject.pid(&server, 1)?;
+    signal(before, "TERM")?;
+    subject.other_pid(&server, 1, before)?;
+    let mark = server.mark();
+    client.batch_execute(&format!("SET statement_timeout = 0; BEGIN; LOCK TABLE {schema}.counted"))?;
+    let line = server.wait_log(mark, "canceling statement due to")?;
+    client.batch_execute("COMMIT")?;
+    expect(&server, line.contains("lock timeout"), || format!("expected a lock timeout, seen: {line}"))
+}
+
+/// An ordinary user owns the table and puts a trigger on it. It must not run as the worker, which is a superuser.
+fn trigger_rights(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    client.batch_execute(&format!(
+        "CREATE ROLE mallory; CREATE TABLE seen (who text, super bool); GRANT INSERT ON seen TO PUBLIC;
+         GRANT USAGE ON SCHEMA {schema} TO mallory; GRANT CREATE ON SCHEMA public TO mallory;
+         ALTER TABLE {schema}.counted OWNER TO mallory; SET ROLE mallory;
+         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END;
+             INSERT INTO public.seen VALUES (current_user, current_setting('is_superuser')::bool);
+             RETURN NULL; END $$;
+         CREATE TRIGGER look AFTER DELETE ON {schema}.counted EXECUTE FUNCTION look();
+         INSERT INTO {schema}.counted VALUES ('delta', 1);
+         RESET ROLE"
+    ))?;
+    total(subject, &server, &mut client)?;
+    let who: Option<String> = client.query_one("SELECT string_agg(DISTINCT who, ', ') FROM seen", &[])?.get(0);
+    expect(&server, who.as_deref() == Some("mallory"), || format!("the trigger ran as {who:?}, expected as mallory"))
+}
+
+fn memory(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    let pids = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
+    let mut other = server.connect("template1")?;
+    let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
+    let mut busy = |cycles: i64| -> Result<()> {
+        let target = number(&mut other, commits)? + cycles;
+        server.eventually("busy cycles", Duration::from_secs(300), || {
+            client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 0)")).ok()?;
+            pids.iter().try_for_each(|pid| signal(*pid, "USR1")).ok()?;
+            (number(&mut other, commits).ok()? >= target).then_some(())
+        })
+    };
+    busy(2_000)?;
+    let before = private_memory(&pids)?;
+    busy(30_000)?; // a third of these are ours; each busy cycle commits twice
+    let after = private_memory(&pids)?;
+    expect(&server, after <= before + 200, || format!("{before} kB before 10,000 busy cycles, {after} kB after"))
+}
+
+/// Clients write a delta and a row of a ledger in one transaction each, while workers and server are killed in all ways, at random
+/// moments. What the ledger says must be in the table.
+fn nothing_lost(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    client.batch_execute("CREATE TABLE ledger (value int8)")?;
+    let stop = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let insert = format!(
+                    "WITH d AS (INSERT INTO {schema}.counted VALUES ('delta', 1)) INSERT INTO ledger VALUES (1)"
+                );
+                while !stop.load(Ordering::Relaxed) {
+                    // The server goes away under the clients, on purpose: they come back.
+                    let Ok(mut client) = server.connect("postgres") else {
+                        std::thread::sleep(Duration::from_millis(20));
+                        continue;
+                    };
+                    while !stop.load(Ordering::Relaxed) && client.batch_execute(&insert).is_ok() {}
+                }
+            });
+        }
+        let chaos = || -> Result<()> {
+            let mut random = Random(std::process::id() as u64 | 1);
+            for round in 0..50 {
+                std::thread::sleep(Duration::from_millis(random.below(200)));
+                let Some(pid) = subject.pid_now(&server, 1 + (round % 2)) else {
+                    subject.pid(&server, 1 + (round % 2))?;
+                    continue;
+                };
+                match random.below(8) {
+                    0 => server.stop(Mode::Immediate).and_then(|()| server.start())?,
+                    1 => {
+                        let mark = server.mark();
+                        signal(pid, "KILL")?;
+                        server.wait_log(mark, "database system is ready to accept connections")?;
+                    }
+                    2..=4 => signal(pid, "TERM")?,
+                    _ => {
+                        server.connect("postgres")?.execute("SELECT pg_terminate_backend($1)", &[&pid])?;
+                    }
+                }
+            }
+            Ok(())
+        };
+        let result = chaos();
+        stop.store(true, Ordering::Relaxed);
+        result
+    });
+    result?;
+    let mut client = server.connect("postgres")?;
+    let seen = total(subject, &server, &mut client)?;
+    let expected = number(&mut client, "SELECT sum(value) FROM ledger")?;
+    expect(&server, seen == expected && expected > 0, || format!("the ledger says {expected}, the table {seen}"))
+}

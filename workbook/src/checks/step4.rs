@@ -1,0 +1,169 @@
+//! Step 4: settings change while the worker runs.
+
+use super::{Check, Random, Subject, Tier, expect, ready, total};
+use crate::throwaway::{Result, Throwaway, reason, signal};
+use postgres::Client;
+use std::time::{Duration, Instant};
+
+pub const CHECKS: &[Check] = &[
+    Check { id: "reload", tier: Tier::Quick, run: reload },
+    Check { id: "bad_value", tier: Tier::Quick, run: bad_value },
+    Check { id: "bad_value_in_file", tier: Tier::Full, run: bad_value_in_file },
+    Check { id: "reload_while_connecting", tier: Tier::Full, run: reload_while_connecting },
+    Check { id: "early_reload", tier: Tier::Long, run: early_reload },
+    Check { id: "few_rights", tier: Tier::Full, run: few_rights },
+    Check { id: "total_workers", tier: Tier::Full, run: total_workers },
+];
+
+fn set(client: &mut Client, setting: &str, value: &str) -> Result<()> {
+    client.batch_execute(&format!("ALTER SYSTEM SET {setting} = {value}"))?;
+    client.batch_execute("SELECT pg_reload_conf()")?;
+    Ok(())
+}
+
+/// Fails unless a new delta is gone within a second, which shows that naps are short.
+fn naps_are_short(subject: &Subject, server: &Throwaway, client: &mut Client) -> Result<()> {
+    let schema = subject.short();
+    for _ in 0..2 {
+        client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 1)"))?;
+        let start = Instant::now();
+        total(subject, server, client)?;
+        let took = start.elapsed();
+        expect(server, took < Duration::from_secs(1), || {
+            format!("a delta was counted after {took:?}, with a naptime of 50 ms")
+        })?;
+    }
+    Ok(())
+}
+
+fn reload(subject: &Subject) -> Result<()> {
+    let short = subject.short();
+    let (server, mut client) = ready(subject, &[&format!("{short}.naptime = '1h'")])?;
+    let mark = server.mark();
+    set(&mut client, &format!("{short}.naptime"), "'50ms'")?;
+    server.wait_log(mark, "settings reloaded, naptime is 50ms")?;
+    naps_are_short(subject, &server, &mut client)
+}
+
+fn bad_value(subject: &Subject) -> Result<()> {
+    let short = subject.short();
+    let (server, mut client) = ready(subject, &[])?;
+    let long = format!("'{}'", "x".repeat(64));
+    for (setting, value, code) in [
+        ("naptime", "0", "22023"),
+        ("naptime", "'1 parsec'", "22023"),
+        ("total_workers", "65", "22023"),
+        ("database", long.as_str(), "22023"),
+        ("nonsense", "1", "42602"),
+    ] {
+        let sql = format!("ALTER SYSTEM SET {short}.{setting} = {value}");
+        let seen = client.batch_execute(&sql).map_or_else(|error| reason(&error), |()| "success".into());
+        expect(&server, seen.starts_with(&format!("ERROR {code}")), || {
+            format!("{sql}: expected ERROR {code}, seen {seen}")
+        })?;
+    }
+    Ok(())
+}
+
+/// A bad line in postgresql.conf: the reload reports it, and the value before stays in force.
+fn bad_value_in_file(subject: &Subject) -> Result<()> {
+    let short = subject.short();
+    let (server, mut client) = ready(subject, &[&format!("{short}.naptime = '50ms'")])?;
+    for line in ["naptime = '-1'", "naptime = 'soon'"] {
+        let mark = server.mark();
+        server.configure(&[&format!("{short}.{line}")])?;
+        server.reload()?;
+        server.wait_log(mark, &format!("{short}.naptime"))?;
+        let seen: String = client.query_one(&format!("SHOW {short}.naptime"), &[])?.get(0);
+        expect(&server, seen == "50ms", || format!("after {line}, naptime is {seen}, expected 50ms"))?;
+        naps_are_short(subject, &server, &mut client)?;
+    }
+    Ok(())
+}
+
+/// A reload that comes while the worker waits for its connection.
+fn reload_while_connecting(subject: &Subject) -> Result<()> {
+    let short = subject.short();
+    let naptime = format!("{short}.naptime = '1h'");
+    let (server, mut client) = ready(subject, &[&naptime, &format!("{short}.total_workers = 1")])?;
+    let mark = server.mark();
+    set(&mut client, "post_auth_delay", "2")?;
+    server.wait_log(mark, "parameter \"post_auth_delay\" changed to \"2\"")?; // for processes that start from now on
+    let before = subject.pid(&server, 1)?;
+    signal(before, "TERM")?;
+    subject.other_pid(&server, 1, before)?;
+    let mark = server.mark();
+    set(&mut client, &format!("{short}.naptime"), "'50ms'")?;
+    server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
+    naps_are_short(subject, &server, &mut client)
+}
+
+/// A reload at a random moment of a worker's first 20 ms, fifty times: none is lost.
+fn early_reload(subject: &Subject) -> Result<()> {
+    let short = subject.short();
+    let conf = [format!("{short}.naptime = '20ms'"), format!("{short}.total_workers = 1")];
+    let (server, mut client) = ready(subject, &[&conf[0], &conf[1]])?;
+    let mut random = Random(std::process::id() as u64 | 1);
+    for round in 0..50 {
+        let before = subject.pid(&server, 1)?;
+        let mark = server.mark();
+        signal(before, "TERM")?;
+        let on = round % 2 == 0;
+        client.batch_execute(&format!("ALTER SYSTEM SET {short}.log_totals = {on}"))?;
+        subject.other_pid(&server, 1, before)?;
+        std::thread::sleep(Duration::from_micros(random.below(20_000)));
+        client.batch_execute("SELECT pg_reload_conf()")?;
+        server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
+        // The postmaster reloads first, then tells its children; a nap later the worker has seen it or has lost it.
+        server.wait_log(mark, "received SIGHUP")?;
+        std::thread::sleep(Duration::from_millis(60));
+        let mark = server.mark();
+        client.batch_execute(&format!("INSERT INTO {short}.counted VALUES ('delta', 1)"))?;
+        total(subject, &server, &mut client)?;
+        std::thread::sleep(Duration::from_millis(20));
+        let logged = server.log()[mark..].contains("the total is now");
+        expect(&server, logged == on, || {
+            format!("round {round}: log_totals is {on}, and the total was logged: {logged}")
+        })?;
+    }
+    Ok(())
+}
+
+/// A role without superuser rights, with exactly these grants, is enough; without any one of them it is not.
+fn few_rights(subject: &Subject) -> Result<()> {
+    let short = subject.short();
+    let (server, mut client) = ready(subject, &[&format!("{short}.naptime = '50ms'")])?;
+    client.batch_execute(&format!(
+        "CREATE ROLE counter LOGIN; GRANT USAGE ON SCHEMA {short} TO counter;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON {short}.counted TO counter"
+    ))?;
+    client.batch_execute(&format!("ALTER SYSTEM SET {short}.role = 'counter'"))?;
+    drop(client);
+    server.restart(crate::throwaway::Mode::Fast)?;
+    let mut client = server.connect("postgres")?;
+    naps_are_short(subject, &server, &mut client)?;
+    for right in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
+        client.batch_execute(&format!("REVOKE {right} ON {short}.counted FROM counter"))?;
+        let mark = server.mark();
+        client.batch_execute(&format!("INSERT INTO {short}.counted VALUES ('delta', 1)"))?;
+        server.wait_log(mark, "permission denied for table counted")?;
+        client.batch_execute(&format!("GRANT {right} ON {short}.counted TO counter"))?;
+        total(subject, &server, &mut client)?;
+    }
+    Ok(())
+}
+
+fn total_workers(subject: &Subject) -> Result<()> {
+    let short = subject.short();
+    for count in [1, 5] {
+        let server = subject.cluster(&[&format!("{short}.total_workers = {count}")])?;
+        server.start()?;
+        for number in 1..=count {
+            server.wait_log(0, &format!("{}: started", subject.worker(number)))?;
+        }
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1";
+        let seen: i64 = server.connect("template1")?.query_one(sql, &[&subject.step])?.get(0);
+        expect(&server, seen == i64::from(count), || format!("{seen} workers, expected {count}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Step 5: the worker can be watched.
+
+use super::{Check, Subject, Tier, expect, number, ready};
+use crate::throwaway::{LIMIT, Result, Throwaway};
+use postgres::Client;
+use std::time::SystemTime;
+
+pub const CHECKS: &[Check] = &[
+    Check { id: "before_during_after", tier: Tier::Quick, run: before_during_after },
+    Check { id: "failed_statement", tier: Tier::Quick, run: failed_statement },
+    Check { id: "states", tier: Tier::Full, run: states },
+    Check { id: "title", tier: Tier::Full, run: title },
+];
+
+struct Activity {
+    state: String,
+    query: String,
+    name: String,
+    query_start: Option<SystemTime>,
+    xact_start: Option<SystemTime>,
+}
+
+fn activity(client: &mut Client, pid: i32) -> Option<Activity> {
+    let sql = "SELECT state, query, application_name, query_start, xact_start FROM pg_stat_activity WHERE pid = $1";
+    let row = client.query_opt(sql, &[&pid]).ok()??;
+    Some(Activity {
+        state: row.get::<_, Option<_>>(0).unwrap_or_default(),
+        query: row.get(1),
+        name: row.get(2),
+        query_start: row.get(3),
+        xact_start: row.get(4),
+    })
+}
+
+/// Waits until the worker is in this state.
+fn in_state(server: &Throwaway, client: &mut Client, pid: i32, state: &str) -> Result<Activity> {
+    server.eventually(&format!("the worker {state}"), LIMIT, || activity(client, pid).filter(|now| now.state == state))
+}
+
+fn before_during_after(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let mut other = server.connect("template1")?;
+    let pid = subject.pid(&server, 1)?;
+    let before = in_state(&server, &mut other, pid, "idle")?;
+    expect(&server, before.name == subject.worker(1), || format!("application_name is \"{}\"", before.name))?;
+    client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;
+    let during = in_state(&server, &mut other, pid, "active")?;
+    let (query, xact) = (during.query.clone(), during.xact_start);
+    expect(&server, query.contains("counted") && xact.is_some(), || {
+        format!("during a cycle: query \"{query}\", xact_start {xact:?}")
+    })?;
+    expect(&server, during.query_start > before.query_start, || "query_start has not moved".into())?;
+    client.batch_execute("COMMIT")?;
+    let after = in_state(&server, &mut other, pid, "idle")?;
+    expect(&server, after.xact_start.is_none() && after.query == query, || {
+        format!("after a cycle: query \"{}\", xact_start {:?}", after.query, after.xact_start)
+    })
+}
+
+/// The statement that failed is in the log, below the error.
+fn failed_statement(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    let mark = server.mark();
+    client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('total', 2147483647), ('delta', 1)"))?;
+    server.wait_log(mark, "integer out of range")?;
+    let line = server.wait_log(mark, "STATEMENT:  WITH deleted AS")?;
+    expect(&server, line.contains(&format!("DELETE FROM {schema}.counted")), || line.clone())
+}
+
+/// Of the states of `pg_stat_activity` a worker shows `active` and `idle`. An error leaves it idle, not in an aborted transaction.
+fn states(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let mut other = server.connect("template1")?;
+    let schema = subject.short();
+    client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('total', 2147483647), ('delta', 1)"))?;
+    server.wait_log(0, "integer out of range")?;
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = '{}' AND state NOT IN ('idle', 'active')",
+        subject.step
+    );
+    for _ in 0..200 {
+        let seen = number(&mut other, &sql)?;
+        expect(&server, seen == 0, || format!("{seen} workers in another state than active or idle"))?;
+    }
+    in_state(&server, &mut other, subject.pid(&server, 1)?, "idle")?;
+    Ok(())
+}
+
+fn title(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let titled = |end: &str| {
+        // While it waits for a lock, PostgreSQL adds " waiting".
+        let title = format!("postgres: {} {end}", subject.worker(1));
+        let found = || server.processes(&subject.step).iter().any(|(_, text)| text.starts_with(&title)).then_some(());
+        server.eventually(&title, LIMIT, found)
+    };
+    titled("idle")?;
+    client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;
+    titled("counting")?;
+    client.batch_execute("COMMIT")?;
+    titled("idle")
+}

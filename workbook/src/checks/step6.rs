@@ -1,0 +1,214 @@
+//! Step 6: sleep until there is work, wake at once, stop at once.
+
+use super::{Check, Subject, Tier, expect, number, ready, stops_within_a_second, total};
+use crate::throwaway::{LIMIT, Result, Throwaway, gone, signal};
+use postgres::Client;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+pub const CHECKS: &[Check] = &[
+    Check { id: "stops_idle", tier: Tier::Quick, run: stops_idle },
+    Check { id: "stops_in_query", tier: Tier::Quick, run: stops_in_query },
+    Check { id: "stops_in_lock", tier: Tier::Full, run: stops_in_lock },
+    Check { id: "terminated_in_query", tier: Tier::Full, run: terminated_in_query },
+    Check { id: "cancel", tier: Tier::Full, run: cancel },
+    Check { id: "cancel_idle", tier: Tier::Full, run: cancel_idle },
+    Check { id: "postmaster_dies", tier: Tier::Full, run: postmaster_dies },
+    Check { id: "wait_event", tier: Tier::Full, run: wait_event },
+    Check { id: "idle_cpu", tier: Tier::Full, run: idle_cpu },
+    Check { id: "wakes", tier: Tier::Quick, run: wakes },
+    Check { id: "wakes_however_committed", tier: Tier::Full, run: wakes_however_committed },
+];
+
+/// A worker in the middle of a statement that burns CPU for a minute: a trigger of the table does that.
+fn burning(subject: &Subject) -> Result<(Throwaway, Client, i32)> {
+    let (server, mut client) = ready(subject, &[&format!("{}.total_workers = 1", subject.short())])?;
+    let schema = subject.short();
+    let pid = subject.pid(&server, 1)?;
+    client.batch_execute(&format!(
+        "CREATE FUNCTION burn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM count(*) FROM generate_series(1, 2000000000); RETURN NULL; END $$;
+         CREATE TRIGGER burn AFTER DELETE ON {schema}.counted EXECUTE FUNCTION burn();
+         INSERT INTO {schema}.counted VALUES ('delta', 1)"
+    ))?;
+    let ticks = || super::cpu_ticks(&[pid]).unwrap_or_default();
+    let start = ticks();
+    server.eventually("the worker burning CPU", LIMIT, || (ticks() >= start + 10).then_some(()))?;
+    Ok((server, client, pid))
+}
+
+fn gone_within_a_second(server: &Throwaway, pid: i32, start: Instant) -> Result<()> {
+    server.eventually("the worker gone", LIMIT, || gone(pid).then_some(()))?;
+    let took = start.elapsed();
+    expect(server, took < Duration::from_secs(1), || format!("the worker was gone after {took:?}, expected within 1 s"))
+}
+
+fn stops_idle(subject: &Subject) -> Result<()> {
+    let server = subject.server(&[&format!("{}.naptime = '1h'", subject.short())])?;
+    stops_within_a_second(&server)
+}
+
+fn stops_in_query(subject: &Subject) -> Result<()> {
+    let (server, _, _) = burning(subject)?;
+    stops_within_a_second(&server)
+}
+
+fn terminated_in_query(subject: &Subject) -> Result<()> {
+    let (server, mut client, pid) = burning(subject)?;
+    let start = Instant::now();
+    client.execute("SELECT pg_terminate_backend($1)", &[&pid])?;
+    gone_within_a_second(&server, pid, start)
+}
+
+fn in_lock(subject: &Subject) -> Result<(Throwaway, Client, i32)> {
+    let (server, mut client) = ready(subject, &[&format!("{}.total_workers = 1", subject.short())])?;
+    let pid = subject.pid(&server, 1)?;
+    client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;
+    let sql = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'";
+    let mut other = server.connect("template1")?;
+    server.eventually("the worker waiting for the lock", LIMIT, || other.query_opt(sql, &[&pid]).ok()?.map(drop))?;
+    Ok((server, client, pid))
+}
+
+fn stops_in_lock(subject: &Subject) -> Result<()> {
+    let (server, mut client, pid) = in_lock(subject)?;
+    let start = Instant::now();
+    client.execute("SELECT pg_terminate_backend($1)", &[&pid])?;
+    gone_within_a_second(&server, pid, start)
+}
+
+/// A cancel ends the cycle, and the worker goes on.
+fn cancel(subject: &Subject) -> Result<()> {
+    let (server, mut client, pid) = in_lock(subject)?;
+    let mark = server.mark();
+    client.execute("SELECT pg_cancel_backend($1)", &[&pid])?;
+    server.wait_log(mark, "rolled back: canceling statement due to user request")?;
+    client.batch_execute("COMMIT")?;
+    client.batch_execute(&format!("INSERT INTO {}.counted VALUES ('delta', 1)", subject.short()))?;
+    total(subject, &server, &mut client)?;
+    expect(&server, subject.pid_now(&server, 1) == Some(pid), || "another process than before".into())
+}
+
+fn cancel_idle(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[&format!("{}.naptime = '1h'", subject.short())])?;
+    let pid = subject.pid(&server, 1)?;
+    for _ in 0..20 {
+        client.execute("SELECT pg_cancel_backend($1)", &[&pid])?;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    client.batch_execute(&format!("INSERT INTO {}.counted VALUES ('delta', 1)", subject.short()))?;
+    total(subject, &server, &mut client)?;
+    expect(&server, subject.pid_now(&server, 1) == Some(pid), || "another process than before".into())
+}
+
+/// Without its postmaster a waiting worker ends at once.
+fn postmaster_dies(subject: &Subject) -> Result<()> {
+    let server = subject.server(&[&format!("{}.naptime = '1h'", subject.short())])?;
+    let pid = subject.pid(&server, 1)?;
+    let start = Instant::now();
+    server.kill_postmaster()?;
+    gone_within_a_second(&server, pid, start)
+}
+
+fn wait_event(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[&format!("{}.naptime = '1h'", subject.short())])?;
+    let short = subject.short();
+    let expected = match subject.installation.major {
+        ..=16 => "Extension".to_owned(),
+        _ => format!("{}{}Main", short[..1].to_uppercase(), &short[1..]),
+    };
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1 AND wait_event = $2";
+    server.eventually(&format!("two workers that wait for {expected}"), LIMIT, || {
+        (client.query_one(sql, &[&subject.step, &expected]).ok()?.get::<_, i64>(0) == 2).then_some(())
+    })
+}
+
+/// An idle worker uses less than 1 ms of CPU in 3 s.
+fn idle_cpu(subject: &Subject) -> Result<()> {
+    let server = subject.server(&[&format!("{}.naptime = '1h'", subject.short())])?;
+    let pid = subject.pid(&server, 1)?;
+    // On the CPU, in nanoseconds.
+    let used = || -> Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
+        Ok(text.split(' ').next().unwrap_or_default().parse()?)
+    };
+    std::thread::sleep(Duration::from_millis(300)); // the first cycle comes to its end
+    let start = used()?;
+    std::thread::sleep(Duration::from_secs(3));
+    let took = used()? - start;
+    expect(&server, took < 1_000_000, || format!("{took} ns of CPU in 3 idle seconds, expected less than 1 ms"))
+}
+
+/// From a commit to the work done, with naps of an hour. Half of the commits come 200 ms after the statement that will wake.
+fn wakes(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[&format!("{}.naptime = '1h'", subject.short())])?;
+    let schema = subject.short();
+    let left = format!("SELECT count(*) FROM {schema}.counted WHERE type = 'delta'");
+    let mut times = Vec::new();
+    for round in 0..40 {
+        let mut transaction = client.transaction()?;
+        transaction.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 1)"))?;
+        if round % 2 == 0 {
+            std::thread::sleep(Duration::from_millis(if round < 10 { 200 } else { 20 }));
+        }
+        transaction.commit()?;
+        let start = Instant::now();
+        while number(&mut client, &left)? > 0 {
+            expect(&server, start.elapsed() < Duration::from_secs(1), || {
+                "a commit has not woken a worker within 1 s".into()
+            })?;
+        }
+        times.push(start.elapsed());
+    }
+    times.sort();
+    let (median, last) = (times[times.len() / 2], times[times.len() - 1]);
+    expect(&server, median <= Duration::from_millis(10), || {
+        format!("median {median:?}, expected at most 10 ms; longest {last:?}")
+    })
+}
+
+/// However the rows come and are committed; a rollback wakes for nothing and does no harm; a worker started anew can be woken.
+fn wakes_however_committed(subject: &Subject) -> Result<()> {
+    let conf = [format!("{}.naptime = '1h'", subject.short()), "max_prepared_transactions = 2".into()];
+    let (server, mut client) = ready(subject, &[&conf[0], &conf[1]])?;
+    let schema = subject.short();
+    let insert = format!("INSERT INTO {schema}.counted VALUES ('delta', 1)");
+    // Only a new wake-up may make a worker look, so each case begins with all of them asleep.
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1 AND state = 'idle' AND wait_event_type = 'Extension'";
+    let both_asleep = |client: &mut Client| {
+        server.eventually("both workers asleep", LIMIT, || {
+            (client.query_one(asleep, &[&subject.step]).ok()?.get::<_, i64>(0) == 2).then_some(())
+        })
+    };
+    let at_once = |client: &mut Client, how: &str| -> Result<()> {
+        let start = Instant::now();
+        total(subject, &server, client)?;
+        let took = start.elapsed();
+        expect(&server, took < Duration::from_secs(1), || format!("{how}: counted after {took:?}"))?;
+        both_asleep(client)
+    };
+    both_asleep(&mut client)?;
+    client.batch_execute(&format!("BEGIN; {insert}; ROLLBACK"))?;
+    client.batch_execute(&format!("BEGIN; SAVEPOINT a; {insert}; RELEASE a; COMMIT"))?;
+    at_once(&mut client, "savepoint")?;
+    client.batch_execute(&format!("BEGIN; SAVEPOINT a; {insert}; ROLLBACK TO a; {insert}; COMMIT"))?;
+    at_once(&mut client, "savepoint rolled back")?;
+    client.batch_execute(&format!("BEGIN; {insert}; PREPARE TRANSACTION 'one'"))?;
+    client.batch_execute("COMMIT PREPARED 'one'")?;
+    at_once(&mut client, "prepared")?;
+    client.batch_execute(&format!("BEGIN; {insert}; PREPARE TRANSACTION 'two'"))?;
+    server.connect("postgres")?.batch_execute("COMMIT PREPARED 'two'")?;
+    at_once(&mut client, "prepared, committed by another session")?;
+    let mut copy = client.copy_in(&format!("COPY {schema}.counted FROM STDIN"))?;
+    copy.write_all(b"delta\t1\ndelta\t2\n")?;
+    copy.finish()?;
+    at_once(&mut client, "COPY")?;
+    let before = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
+    let mark = server.mark();
+    before.iter().try_for_each(|pid| signal(*pid, "TERM"))?;
+    server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
+    server.wait_log(mark, &format!("{}: started", subject.worker(2)))?;
+    both_asleep(&mut client)?;
+    client.batch_execute(&insert)?;
+    at_once(&mut client, "after the workers were started anew")
+}

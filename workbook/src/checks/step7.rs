@@ -1,0 +1,173 @@
+//! Step 7: workers start on demand.
+
+use super::{Check, Subject, Tier, expect, number, ready};
+use crate::throwaway::{LIMIT, Mode, Result, Throwaway, gone, reason, signal};
+use postgres::Client;
+
+pub const CHECKS: &[Check] = &[
+    Check { id: "launch", tier: Tier::Quick, run: launch },
+    Check { id: "reasons", tier: Tier::Quick, run: reasons },
+    Check { id: "not_preloaded", tier: Tier::Full, run: not_preloaded },
+    Check { id: "after_a_crash", tier: Tier::Full, run: after_a_crash },
+    Check { id: "no_slot_left", tier: Tier::Full, run: no_slot_left },
+    Check { id: "rights", tier: Tier::Full, run: rights },
+    Check { id: "launcher", tier: Tier::Full, run: launcher },
+    Check { id: "many", tier: Tier::Long, run: many },
+];
+
+fn pid(client: &mut Client, arguments: &str) -> Result<i32> {
+    Ok(client.query_one(&format!("SELECT step7.launch({arguments})"), &[])?.get(0))
+}
+
+fn stop(client: &mut Client, pid: i32) -> Result<bool> {
+    Ok(client.query_one("SELECT step7.stop($1)", &[&pid])?.get(0))
+}
+
+fn dynamic(client: &mut Client) -> Result<i64> {
+    number(client, "SELECT count(*) FROM step7.workers() WHERE kind = 'dynamic'")
+}
+
+/// Launched in a transaction that is rolled back, by a session that ends; listed and stopped by another.
+fn launch(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    client.batch_execute("BEGIN")?;
+    let worker = pid(&mut client, "7")?;
+    client.batch_execute("ROLLBACK")?;
+    drop(client);
+    let mut client = server.connect("postgres")?;
+    let row = client.query_one("SELECT worker, database::text FROM step7.workers() WHERE pid = $1", &[&worker])?;
+    let seen: (String, String) = (row.get(0), row.get(1));
+    let expected = (format!("{} dynamic worker 7", subject.step), "postgres".to_owned());
+    expect(&server, seen == expected, || format!("expected {expected:?}, seen {seen:?}"))?;
+    expect(&server, stop(&mut client, worker)? && gone(worker), || "it is still there after stop".into())?;
+    let status: String = client.query_one("SELECT step7.status($1)", &[&worker])?.get(0);
+    expect(&server, status == "stopped", || format!("its status is {status}"))
+}
+
+fn reasons(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    client.batch_execute("CREATE DATABASE closed ALLOW_CONNECTIONS false")?;
+    client.batch_execute("CREATE ROLE nologin")?;
+    for (arguments, expected) in [
+        ("1, 'missing'", "ERROR 3D000: database \"missing\" does not exist"),
+        ("1, NULL, 'missing'", "ERROR 42704: role \"missing\" does not exist"),
+        ("1, 'closed'", "ERROR 55000: database \"closed\" is not currently accepting connections"),
+        ("1, NULL, 'nologin'", "ERROR 28000: role \"nologin\" is not permitted to log in"),
+    ] {
+        let sql = format!("SELECT step7.launch({arguments})");
+        let seen = client.batch_execute(&sql).map_or_else(|error| reason(&error), |()| "success".into());
+        expect(&server, seen == expected, || format!("{sql}: expected \"{expected}\", seen \"{seen}\""))?;
+    }
+    let left = dynamic(&mut client)?;
+    expect(&server, left == 0, || format!("{left} workers are left"))
+}
+
+/// A library that is not preloaded: no static workers, and launch works all the same.
+fn not_preloaded(subject: &Subject) -> Result<()> {
+    let server = Throwaway::new(&subject.installation, &[])?;
+    server.start()?;
+    let mut client = server.connect("postgres")?;
+    client.batch_execute(&format!("CREATE EXTENSION {}", subject.step))?;
+    let worker = pid(&mut client, "1")?;
+    client.batch_execute("INSERT INTO step7.counted VALUES ('delta', 5)")?;
+    let seen = super::total(subject, &server, &mut client)?;
+    expect(&server, seen == 5, || format!("the total is {seen}, expected 5"))?;
+    expect(&server, stop(&mut client, worker)?, || "it does not stop".into())
+}
+
+/// A crash of the cluster ends launched workers for good; new ones can be launched, listed and stopped.
+fn after_a_crash(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let worker = pid(&mut client, "1")?;
+    let mark = server.mark();
+    signal(worker, "KILL")?;
+    server.wait_log(mark, "database system is ready to accept connections")?;
+    server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
+    let mut client = server.connect("postgres")?;
+    let left = dynamic(&mut client)?;
+    expect(&server, left == 0, || format!("{left} launched workers are back, expected none"))?;
+    let worker = pid(&mut client, "2")?;
+    expect(&server, dynamic(&mut client)? == 1 && stop(&mut client, worker)?, || "launch and stop after a crash".into())
+}
+
+fn no_slot_left(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &["max_worker_processes = 6"])?;
+    let mut workers = Vec::new();
+    let error = loop {
+        match client.query_one("SELECT step7.launch(1)", &[]) {
+            Ok(row) => workers.push(row.get::<_, i32>(0)),
+            Err(error) => break error,
+        }
+        expect(&server, workers.len() <= 6, || "more workers than max_worker_processes".into())?;
+    };
+    let hint = error.as_db_error().and_then(|db| db.hint()).unwrap_or_default().to_owned();
+    expect(&server, hint.contains("max_worker_processes"), || format!("{}; hint: {hint}", reason(&error)))?;
+    for worker in workers {
+        stop(&mut client, worker)?;
+    }
+    let worker = pid(&mut client, "2")?;
+    expect(&server, stop(&mut client, worker)?, || "it does not stop".into())
+}
+
+fn rights(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    client
+        .batch_execute("CREATE ROLE caller LOGIN; CREATE ROLE friend LOGIN; GRANT USAGE ON SCHEMA step7 TO caller")?;
+    let mut caller = server.connect_as("postgres", "caller")?;
+    let mut refused = |sql: &str| -> Result<()> {
+        let seen = caller.batch_execute(sql).map_or_else(|error| reason(&error), |()| "success".into());
+        expect(&server, seen.starts_with("ERROR 42501"), || format!("{sql}: expected ERROR 42501, seen \"{seen}\""))
+    };
+    refused("SELECT step7.launch(1)")?;
+    refused("SELECT step7.stop(1)")?;
+    refused("SELECT * FROM step7.workers()")?;
+    client.batch_execute("GRANT EXECUTE ON FUNCTION step7.launch, step7.stop TO caller")?;
+    refused("SELECT step7.launch(1, NULL, 'postgres')")?;
+    refused("SELECT step7.launch(1, NULL, 'friend')")?;
+    refused("SELECT step7.launch(1, NULL, NULL, '{ALLOWCONN}')")?;
+    let worker = pid(&mut client, "1")?;
+    refused(&format!("SELECT step7.stop({worker})"))?;
+    stop(&mut client, worker)?;
+    client.batch_execute("GRANT friend TO caller")?;
+    let worker = pid(&mut caller, "1, NULL, 'friend'")?;
+    expect(&server, stop(&mut caller, worker)?, || "its own worker does not stop".into())
+}
+
+fn launcher(subject: &Subject) -> Result<()> {
+    let conf = ["step7.launcher = on", "step7.naptime = '100ms'", "max_worker_processes = 16"];
+    let (server, mut client) = ready(subject, &conf)?;
+    let sql = "SELECT string_agg(database, ' ' ORDER BY database) FROM step7.workers() WHERE kind = 'database'";
+    let mut databases = |expected: &str| {
+        server.eventually(&format!("workers in exactly: {expected}"), LIMIT, || {
+            (client.query_one(sql, &[]).ok()?.get::<_, Option<String>>(0).as_deref() == Some(expected)).then_some(())
+        })
+    };
+    databases("postgres")?;
+    let mut other = server.connect("template1")?;
+    drop(server.connect("postgres")?);
+    other.batch_execute("CREATE DATABASE another TEMPLATE template0")?;
+    databases("another postgres")?;
+    other.batch_execute("DROP DATABASE another WITH (FORCE)")?;
+    databases("postgres")
+}
+
+/// Two hundred launches and stops leave no worker, no slot and no memory.
+fn many(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let backend: i32 = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
+    let mut rounds = |count: usize| -> Result<u64> {
+        for _ in 0..count {
+            let worker = pid(&mut client, "1")?;
+            stop(&mut client, worker)?;
+        }
+        super::private_memory(&[backend])
+    };
+    let before = rounds(20)?;
+    let after = rounds(200)?;
+    expect(&server, after <= before + 200, || {
+        format!("the session had {before} kB, and {after} kB after 200 launches")
+    })?;
+    let left = dynamic(&mut client)?;
+    expect(&server, left == 0, || format!("{left} workers are left"))?;
+    server.stop(Mode::Fast)
+}

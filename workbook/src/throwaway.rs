@@ -1,0 +1,466 @@
+//! Throw-away clusters: a PostgreSQL of its own for each test, made from a template in a fraction of a second, reached through a
+//! socket in a private folder, and gone afterwards, also when the test is killed.
+//!
+//! The official tools do the work: `initdb`, `pg_ctl`, `pg_basebackup`. pgtemp 0.7 was looked at first: it starts a server and
+//! removes it, but it cannot restart, crash or promote one, has no standby, and brings an asynchronous runtime.
+
+use postgres::{Client, Config, NoTls};
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long anything may take: a start, a stop, an event that is waited for.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long to wait before looking again for something that sends no message.
+const TICK: Duration = Duration::from_millis(5);
+
+/// The name of the superuser in every throw-away cluster, whoever runs the test.
+pub const SUPERUSER: &str = "postgres";
+
+/// What went wrong, with what the server has to say about it.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of everything here.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// An installed PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// Where `initdb`, `pg_ctl` and the others are.
+    pub bin: PathBuf,
+    /// Where libraries are loaded from.
+    pub lib: PathBuf,
+    /// Where extensions are.
+    pub share: PathBuf,
+    /// The major version.
+    pub major: u16,
+    /// The version as PostgreSQL prints it, `18.4`.
+    pub version: String,
+}
+
+impl Installation {
+    /// The installation that this `pg_config` belongs to.
+    pub fn of(pg_config: &Path) -> Result<Self> {
+        let ask = |what: &str| -> Result<String> {
+            let out =
+                Command::new(pg_config).arg(what).output().map_err(|e| format!("{}: {e}", pg_config.display()))?;
+            if !out.status.success() {
+                return Err(format!("{} {what}: {}", pg_config.display(), String::from_utf8_lossy(&out.stderr)).into());
+            }
+            Ok(String::from_utf8(out.stdout)?.trim().to_owned())
+        };
+        let version = ask("--version")?;
+        let version = version.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let major = version.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?;
+        Ok(Self {
+            bin: ask("--bindir")?.into(),
+            lib: ask("--pkglibdir")?.into(),
+            share: ask("--sharedir")?.into(),
+            major,
+            version,
+        })
+    }
+
+    /// A copy below this folder, whose libraries and extensions can be changed without changing the original: PostgreSQL finds its
+    /// files relative to its programs. The files are hard links, so it takes no room and no time.
+    pub fn copy_to(&self, folder: &Path) -> Result<Self> {
+        let prefix = self.bin.parent().ok_or("no folder above bin")?;
+        let copy = folder.join("pg").join(self.major.to_string());
+        if copy.exists() {
+            fs::remove_dir_all(&copy)?;
+        }
+        fs::create_dir_all(copy.parent().unwrap_or(folder))?;
+        let mut cp = Command::new("cp");
+        run(cp.args(["-al"]).arg(prefix).arg(&copy))?;
+        // The embedded PostgreSQL has libraries of its own beside it, and looks for them two folders up.
+        for entry in
+            prefix.parent().and_then(Path::parent).and_then(|above| fs::read_dir(above).ok()).into_iter().flatten()
+        {
+            let entry = entry?;
+            let link = folder.join(entry.file_name());
+            if entry.file_name().to_string_lossy().ends_with(".libs") && !link.exists() {
+                std::os::unix::fs::symlink(entry.path(), link)?;
+            }
+        }
+        Self::of(&copy.join("bin/pg_config"))
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.bin.join(name));
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("PG") {
+                command.env_remove(key);
+            }
+        }
+        // A backtrace below each error would make logs differ from what a reader sees.
+        command.env("LC_ALL", "C.UTF-8").env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+        command
+    }
+}
+
+/// How to stop a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Waits until the clients have gone.
+    Smart,
+    /// Ends the clients.
+    Fast,
+    /// No shutdown checkpoint: the next start is a recovery.
+    Immediate,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Smart => "smart",
+            Self::Fast => "fast",
+            Self::Immediate => "immediate",
+        }
+    }
+}
+
+/// A cluster that lives as long as this value.
+pub struct Throwaway {
+    installation: Arc<Installation>,
+    dir: TempDir,
+    guard: Guard,
+}
+
+impl Throwaway {
+    /// A new cluster, not started yet, with these lines added to its configuration.
+    pub fn new(installation: &Arc<Installation>, conf: &[&str]) -> Result<Self> {
+        let template = template(installation)?;
+        let this = Self::empty(installation)?;
+        copy(&template, &this.data())?;
+        this.configure(conf)?;
+        Ok(this)
+    }
+
+    fn empty(installation: &Arc<Installation>) -> Result<Self> {
+        let base = base()?;
+        let dir = tempfile::Builder::new().prefix("c").rand_bytes(5).tempdir_in(base)?;
+        give_to_server(dir.path())?;
+        let guard = Guard::new(installation, dir.path())?;
+        Ok(Self { installation: installation.clone(), dir, guard })
+    }
+
+    /// Adds lines to the configuration. They count from the next start or reload on.
+    pub fn configure(&self, conf: &[&str]) -> Result<()> {
+        let mut file = fs::OpenOptions::new().append(true).open(self.data().join("postgresql.conf"))?;
+        for line in conf {
+            writeln!(file, "{line}")?;
+        }
+        Ok(())
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The installation that it runs.
+    pub fn installation(&self) -> &Arc<Installation> {
+        &self.installation
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn pg_ctl(&self, verb: &str, arguments: &[&str]) -> Result<()> {
+        let mut command = self.installation.program("pg_ctl");
+        command.arg(verb).arg("-D").arg(self.data()).args(["-s", "-w", "-t", &LIMIT.as_secs().to_string()]);
+        if verb == "start" {
+            command.arg("-l").arg(self.log_file());
+        }
+        let out = command.args(arguments).output()?;
+        if out.status.success() {
+            return Ok(());
+        }
+        Err(self.failure(&format!("pg_ctl {verb}: {}", String::from_utf8_lossy(&out.stderr).trim())))
+    }
+
+    /// A failure with the last lines of the server log below it.
+    pub fn failure(&self, what: &str) -> Failure {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(25)..].join("\n    ");
+        format!("{what}\nthe server log ends with:\n    {tail}").into()
+    }
+
+    /// Starts the server and waits until it accepts connections (or, a standby without them, until it runs).
+    pub fn start(&self) -> Result<()> {
+        self.pg_ctl("start", &[])
+    }
+
+    /// Starts the server and does not wait: for one that will not accept connections.
+    pub fn start_without_waiting(&self) -> Result<()> {
+        self.pg_ctl("start", &["-W"])
+    }
+
+    /// Stops it.
+    pub fn stop(&self, mode: Mode) -> Result<()> {
+        self.pg_ctl("stop", &["-m", mode.name()])
+    }
+
+    /// Stops and starts it.
+    pub fn restart(&self, mode: Mode) -> Result<()> {
+        self.stop(mode)?;
+        self.start()
+    }
+
+    /// Makes all processes read the configuration again.
+    pub fn reload(&self) -> Result<()> {
+        self.pg_ctl("reload", &[])
+    }
+
+    /// Ends a standby's recovery, and waits for it.
+    pub fn promote(&self) -> Result<()> {
+        self.pg_ctl("promote", &[])
+    }
+
+    /// The postmaster's PID.
+    pub fn postmaster(&self) -> Result<i32> {
+        let file = self.data().join("postmaster.pid");
+        let text = fs::read_to_string(&file).map_err(|e| self.failure(&format!("{}: {e}", file.display())))?;
+        Ok(text.lines().next().unwrap_or_default().trim().parse()?)
+    }
+
+    /// Kills the postmaster with SIGKILL, as the kernel does when memory runs out, and waits until its children have noticed.
+    pub fn kill_postmaster(&self) -> Result<()> {
+        let postmaster = self.postmaster()?;
+        let children = children(postmaster);
+        signal(postmaster, "KILL")?;
+        self.eventually("all processes of the server gone", LIMIT, || {
+            (gone(postmaster) && children.iter().all(|pid| gone(*pid))).then_some(())
+        })?;
+        // Where nobody collects orphans the postmaster is now a zombie, and the next one would think that it lives. What a killed
+        // one leaves in System V shared memory has to go as well.
+        let file = self.data().join("postmaster.pid");
+        let text = fs::read_to_string(&file)?;
+        if let Some(id) = text.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
+            Command::new("ipcrm").args(["-m", id]).stderr(Stdio::null()).status()?;
+        }
+        fs::remove_file(file)?;
+        fs::remove_file(self.dir.path().join(".s.PGSQL.5432.lock"))?;
+        Ok(())
+    }
+
+    /// A standby that streams from this cluster, not started yet.
+    pub fn standby(&self, conf: &[&str]) -> Result<Throwaway> {
+        let standby = self.backup("fetch")?;
+        standby.configure(conf)?;
+        Ok(standby)
+    }
+
+    /// A standby without the WAL that would make it consistent: it has to get it from this cluster, or never becomes so.
+    pub fn standby_without_wal(&self) -> Result<Throwaway> {
+        self.backup("none")
+    }
+
+    fn backup(&self, wal: &str) -> Result<Throwaway> {
+        let standby = Self::empty(&self.installation)?;
+        let source = format!("host={} port=5432 user={SUPERUSER}", self.dir.path().display());
+        fs::DirBuilder::new().mode(0o700).create(standby.data())?;
+        give_to_server(&standby.data())?;
+        let mut command = self.installation.program("pg_basebackup");
+        command.arg("-D").arg(standby.data()).args(["-R", "-X", wal, "-c", "fast", "--no-sync", "-d", &source]);
+        let out = command.output()?;
+        if !out.status.success() {
+            return Err(self.failure(&format!("pg_basebackup: {}", String::from_utf8_lossy(&out.stderr).trim())));
+        }
+        standby.configure(&[&format!("unix_socket_directories = '{}'", standby.dir.path().display())])?;
+        Ok(standby)
+    }
+
+    /// A connection to a database, as the superuser.
+    pub fn connect(&self, database: &str) -> Result<Client> {
+        self.connect_as(database, SUPERUSER)
+    }
+
+    /// A connection to a database, as somebody.
+    pub fn connect_as(&self, database: &str, user: &str) -> Result<Client> {
+        let mut config = Config::new();
+        config.host_path(self.dir.path()).port(5432).dbname(database).user(user).application_name("check");
+        config.connect_timeout(LIMIT);
+        config
+            .connect(NoTls)
+            .map_err(|error| self.failure(&format!("connection to {database} as {user}: {}", reason(&error))))
+    }
+
+    /// Everything that the server has written to its log.
+    pub fn log(&self) -> String {
+        fs::read(self.log_file()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// A mark in the log: what is written from now on can be told from what is there.
+    pub fn mark(&self) -> usize {
+        self.log().len()
+    }
+
+    /// Waits for a line with this text in the log after the mark, and returns it.
+    pub fn wait_log(&self, mark: usize, text: &str) -> Result<String> {
+        self.eventually(&format!("a line with \"{text}\" in the log"), LIMIT, || {
+            self.log().get(mark..)?.lines().find(|line| line.contains(text)).map(str::to_owned)
+        })
+    }
+
+    /// Asks again and again until there is an answer. After the limit it fails, with the end of the log.
+    pub fn eventually<T>(&self, what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Result<T> {
+        let end = Instant::now() + limit;
+        loop {
+            if let Some(answer) = ask() {
+                return Ok(answer);
+            }
+            if Instant::now() >= end {
+                return Err(self.failure(&format!("{what}: not within {limit:?}")));
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    /// The children of the postmaster whose title starts so: their PIDs and titles (`postgres: step1_registration worker 1`).
+    pub fn processes(&self, title: &str) -> Vec<(i32, String)> {
+        let Ok(postmaster) = self.postmaster() else { return Vec::new() };
+        let title = format!("postgres: {title}");
+        children(postmaster)
+            .into_iter()
+            .filter_map(|pid| Some((pid, cmdline(pid)?)))
+            .filter(|(_, text)| text.starts_with(&title))
+            .collect()
+    }
+}
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        self.guard.clean_up();
+    }
+}
+
+/// A process that stops the server and removes its files as soon as we are gone, however we go: its standard input is a pipe from
+/// us, which the kernel closes. It has a process group of its own, so that Ctrl-C does not reach it.
+struct Guard(Option<Child>);
+
+impl Guard {
+    fn new(installation: &Installation, dir: &Path) -> Result<Self> {
+        // A postmaster killed with SIGKILL leaves its System V segment behind; the seventh line of its PID file has the number.
+        let script = r#"
+            cat > /dev/null
+            id=$(sed -n '7s/.* //p' "$2/data/postmaster.pid" 2> /dev/null)
+            "$1/pg_ctl" stop -s -D "$2/data" -m immediate -t 20 > /dev/null 2>&1
+            if [ -n "$id" ]; then ipcrm -m "$id" 2> /dev/null; fi
+            rm -rf "$2"
+        "#;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "guard"]).arg(&installation.bin).arg(dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Ok(Self(Some(command.spawn()?)))
+    }
+
+    fn clean_up(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            drop(child.stdin.take()); // the end of its input is its signal
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Where the clusters are: a short path, as a socket's may have 107 bytes. It holds the templates, too.
+fn base() -> Result<PathBuf> {
+    let base = PathBuf::from(format!("/tmp/workbook-{}", user_id()?));
+    fs::create_dir_all(&base)?;
+    Ok(base)
+}
+
+/// A cluster fresh from `initdb`, made once for each version. Made under another name and renamed, so that there is a whole one or
+/// none, also when two tests make it at once.
+fn template(installation: &Installation) -> Result<PathBuf> {
+    let template = base()?.join(format!("template-{}", installation.version));
+    if template.exists() {
+        return Ok(template);
+    }
+    let scratch = tempfile::Builder::new().prefix("t").tempdir_in(base()?)?;
+    give_to_server(scratch.path())?;
+    let data = scratch.path().join("data");
+    let mut initdb = installation.program("initdb");
+    initdb.arg("-D").arg(&data).args(["-U", SUPERUSER, "--auth=trust", "--locale=C", "--encoding=UTF8", "--no-sync"]);
+    run(initdb.args(["--no-instructions", "--wal-segsize=1"]))?; // small WAL segments: less to copy
+    let mut conf = File::options().append(true).open(data.join("postgresql.conf"))?;
+    conf.write_all(
+        b"fsync = off\nlisten_addresses = ''\nshared_buffers = 16MB\nmax_wal_size = 64MB\nmin_wal_size = 2MB\n\
+          log_line_prefix = '%m [%p] '\nlog_timezone = 'UTC'\ntimezone = 'UTC'\n",
+    )?;
+    match fs::rename(&data, &template) {
+        Err(_) if template.exists() => Ok(template), // another test was faster
+        result => result.map(|()| template).map_err(Into::into),
+    }
+}
+
+/// Runs a program that has nothing to say unless it fails.
+fn run(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let out = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
+    if out.status.success() {
+        return Ok(());
+    }
+    Err(format!("{name}: {}", String::from_utf8_lossy(&out.stderr).trim()).into())
+}
+
+fn copy(template: &Path, to: &Path) -> Result<()> {
+    run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template).arg(to))?;
+    let dir = to.parent().unwrap_or(to).display();
+    let mut conf = File::options().append(true).open(to.join("postgresql.conf"))?;
+    writeln!(conf, "unix_socket_directories = '{dir}'")?;
+    Ok(())
+}
+
+/// As root, PostgreSQL runs as somebody else (set-up has arranged for that), who must be able to write here.
+fn give_to_server(dir: &Path) -> Result<()> {
+    if user_id()? == 0 {
+        run(Command::new("chown").arg("nobody:").arg(dir))?;
+    }
+    Ok(())
+}
+
+fn user_id() -> Result<u32> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(fs::metadata("/proc/self")?.uid())
+}
+
+/// Sends a signal, by its name without SIG.
+pub fn signal(pid: i32, signal: &str) -> Result<()> {
+    run(Command::new("kill").args(["-s", signal, &pid.to_string()]))
+}
+
+/// Has this process ended? A zombie has: nobody is left to collect its exit code.
+pub fn gone(pid: i32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
+        Err(_) => true,
+    }
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+fn cmdline(pid: i32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\0', ' ']).to_owned())
+}
+
+/// What the server has answered, or why there was no answer.
+pub fn reason(error: &postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} {}: {}", db.severity(), db.code().code(), db.message()),
+        None => error.to_string(),
+    }
+}
