@@ -184,7 +184,11 @@ fn nothing_lost(subject: &Subject) -> Result<()> {
                         std::thread::sleep(Duration::from_millis(20));
                         continue;
                     };
-                    while !stop.load(Ordering::Relaxed) && client.batch_execute(&insert).is_ok() {}
+                    loop {
+                        if stop.load(Ordering::Relaxed) || client.batch_execute(&insert).is_err() {
+                            break;
+                        }
+                    }
                 }
             });
         }
