@@ -2,6 +2,11 @@
 # What all the scripts share: where things are, messages in two languages, errors that say what to do next.
 # It is sourced by the scripts, which run in bash; only scripts/env is sourced by the reader's own shell.
 set -euo pipefail
+if [ "${BASH_VERSINFO[0]}" -lt 4 ]; then # macOS's own: it could not even read our messages
+  echo "error: bash $BASH_VERSION is too old / エラー: bash が古すぎます" >&2
+  echo "  next: brew install bash" >&2
+  exit 1
+fi
 umask 022 # as root, the server runs as another user: it must be able to read what we install
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
