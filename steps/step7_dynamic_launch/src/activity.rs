@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::ptr;
 
 // ANCHOR: name
-/// Gives the worker its `application_name`, which is also `%a` in `log_line_prefix`.
+/// Gives the worker its `application_name`. (`%a` in `log_line_prefix` stays empty: it is for processes that serve a client.)
 pub fn set_name(worker: &str) {
     let name = CString::new(worker).unwrap_or_default();
     // SAFETY: a known setting; PostgreSQL copies the value. Outside of a transaction it may be set.

@@ -245,12 +245,13 @@ mod outside {
             });
         }
 
-        /// Waits until every worker sleeps, so that only a new wake-up can make one look.
+        /// Waits until every worker is there and sleeps, so that only a new wake-up can make one look.
         fn asleep(&mut self) {
-            let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE $1 || '%'
-                       AND (state, wait_event_type) IS DISTINCT FROM ('idle', 'Extension')";
+            let sql = "SELECT count(*) FILTER (WHERE asleep AND backend_type = $1) = 3 AND bool_and(asleep)
+                       FROM (SELECT backend_type, (state, wait_event_type) IS NOT DISTINCT FROM ('idle', 'Extension') AS asleep
+                             FROM pg_stat_activity WHERE starts_with(backend_type, $1)) AS workers";
             poll("all workers asleep", || {
-                (self.tests.query_one(sql, &[&NAME]).unwrap().get::<_, i64>(0) == 0).then_some(())
+                self.tests.query_one(sql, &[&NAME]).unwrap().get::<_, Option<bool>>(0).filter(|asleep| *asleep)
             });
         }
 
@@ -414,6 +415,8 @@ mod outside {
     fn a_commit_wakes_the_worker() {
         let mut server = Server::get();
         server.set("step7.naptime", "'1h'");
+        // Each commit takes 0.1 s: who wakes a worker before it is done wakes it for nothing.
+        server.run("SET commit_delay = 100000; SET commit_siblings = 0");
         for statements in [
             "INSERT INTO step7.counted VALUES ('delta', 1)",
             "BEGIN; INSERT INTO step7.counted VALUES ('delta', 1); COMMIT",

@@ -141,8 +141,11 @@ fn idle_cpu(subject: &Subject) -> Result<()> {
 
 /// From a commit to the work done, with naps of an hour. Half of the commits come 200 ms after the statement that will wake.
 fn wakes(subject: &Subject) -> Result<()> {
-    let (server, mut client) = ready(subject, &[&format!("{}.naptime = '1h'", subject.short())])?;
+    let (server, mut client) =
+        ready(subject, &[&format!("{}.naptime = '1h'", subject.short()), "fsync = on", "deadlock_timeout = '1h'"])?;
     let schema = subject.short();
+    // Each commit takes 20 ms: who wakes a worker before it is done wakes it for nothing.
+    client.batch_execute("SET commit_delay = 20000; SET commit_siblings = 0")?;
     let left = format!("SELECT count(*) FROM {schema}.counted WHERE type = 'delta'");
     let mut times = Vec::new();
     for round in 0..40 {
@@ -169,8 +172,10 @@ fn wakes(subject: &Subject) -> Result<()> {
 
 /// However the rows come and are committed; a rollback wakes for nothing and does no harm; a worker started anew can be woken.
 fn wakes_however_committed(subject: &Subject) -> Result<()> {
-    let conf = [format!("{}.naptime = '1h'", subject.short()), "max_prepared_transactions = 2".into()];
-    let (server, mut client) = ready(subject, &[&conf[0], &conf[1]])?;
+    // A wait for a lock leaves an alarm behind, which sets the latch once more after deadlock_timeout: that would hide a lost wake-up.
+    let naptime = format!("{}.naptime = '1h'", subject.short());
+    let conf = [&naptime, "max_prepared_transactions = 2", "deadlock_timeout = '1h'"];
+    let (server, mut client) = ready(subject, &conf)?;
     let schema = subject.short();
     let insert = format!("INSERT INTO {schema}.counted VALUES ('delta', 1)");
     // Only a new wake-up may make a worker look, so each case begins with all of them asleep.
