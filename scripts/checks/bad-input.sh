@@ -136,4 +136,6 @@ else
   WORKBOOK_CACHE=$TMP/theirs expect "a cache of another user" 1 "belongs to another user" "next: WORKBOOK_CACHE=" -- bash -c here
 fi
 whole_machine; rm "$fake/cargo"
+other=/var/tmp/bgworkbook-$(id -u); [ ! -e "$other" ] || other=''
 WORKBOOK_CACHE="$TMP/本 棚" expect "a cache whose path PostgreSQL's tools cannot take" 1 "The cache is /var/tmp/bgworkbook-$(id -u)" -- bash -c here
+[ -z "$other" ] || rm -rf "$other"
