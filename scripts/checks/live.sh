@@ -42,7 +42,7 @@ verdict "and has no rights of root's" "$([ "$owner" != root ] || echo "it runs a
 if [ "$(id -u)" = 0 ]; then
   verdict "no server process has" "$(ps -o user=,args= --ppid "$(postmaster)" -p "$(postmaster)" | grep -v '^nobody')"
 fi
-expect "again: restarted, alive, in Japanese, nothing compiled" 0 "step1_registration のワーカーが動作しています" "サーバログでの表示" "!Compiling" -- "$run" 1 --lang ja
+expect "again: restarted, alive, in Japanese, nothing compiled" 0 "step1_registration のワーカーが動作しています" "サーバーログでの表示" "!Compiling" -- "$run" 1 --lang ja
 verdict "with a new process" "$([ "$(workers)" != "$first" ] || echo "the same: $first")"
 expect "on a terminal it opens psql" 0 "psql in the database postgres" "step1_registration worker 1" -- \
   bash -c 'printf "\\\\q\n" | script -qec "\"\$run\" step1" /dev/null'

@@ -5,8 +5,8 @@ MSG=(
   [next]='  次の操作: {1}'
   [usage_setup]='使い方: scripts/setup [--pg パス/pg_config] [--quiet] [--lang en|ja]'
   [usage_run]='使い方: scripts/run ステップ [--pg パス/pg_config] [--lang en|ja]
-        scripts/run --stop [ステップ]   このチェックアウトのサーバ (または 1 つのステップのサーバ) を停止します
-        scripts/run --log [ステップ]    サーバログを表示し続けます
+        scripts/run --stop [ステップ]   このチェックアウトのサーバー (または 1 つのステップのサーバー) を停止します
+        scripts/run --log [ステップ]    サーバーログを表示し続けます
 ステップの一覧:
 {1}'
   [usage_env]='使い方: . scripts/env ステップ
@@ -20,7 +20,7 @@ MSG=(
   [waiting_for_lock]='このワークブックの別のセットアップが実行中です。終わるのを待っています...'
   [lock_timeout]='別のセットアップが 30 分以上終わっていません (ロック: {1})'
   [lock_timeout.next]='ps ax | grep scripts/ で探して終了させ、もう一度実行してください'
-  [cache_not_ours]='キャッシュ用ディレクトリ {1} に書き込めないか、別のユーザの所有になっています'
+  [cache_not_ours]='キャッシュ用ディレクトリ {1} に書き込めないか、別のユーザーの所有になっています'
   [cache_not_ours.next]='WORKBOOK_CACHE=/自分の/ディレクトリ scripts/setup'
   [cache_elsewhere]='キャッシュは {1} に置きます。{2} はソケットのパスとして長すぎるか、A-Z a-z 0-9 / . _ + - 以外の文字を含んでいます'
 
@@ -43,7 +43,7 @@ MSG=(
   [need_packages]='不足     {1}: Debian パッケージ {2} をインストールします'
   [need_sudo]='         (sudo を使います。root 権限が必要なのはシステムのパッケージだけです)'
   [apt]='apt-get install'
-  [no_sudo]='システムのパッケージが不足していますが ({1})、このユーザではインストールできません。sudo がないか、端末がないためパスワードを入力できません'
+  [no_sudo]='システムのパッケージが不足していますが ({1})、このユーザーではインストールできません。sudo がないか、端末がないためパスワードを入力できません'
   [no_sudo.next]='root で実行: apt-get update && apt-get install --no-install-recommends {2}
         その後、もう一度実行してください'
   [no_apt]='システムのツールが不足していますが ({1})、このシステムには apt-get がありません'
@@ -72,7 +72,7 @@ MSG=(
 {2}'
   [pg_fetch_failed.next]='ネットワークの復旧後にもう一度実行するか、手元の PostgreSQL を使ってください: scripts/setup --pg /パス/pg_config'
   [pg_platform]='組み込み版の PostgreSQL は Linux (x86_64、glibc) 用ですが、この環境は {1} です'
-  [pg_platform.next]='PostgreSQL 15 から 18 をサーバ用ヘッダファイルとともにインストールし、次を実行してください: scripts/setup --pg /パス/pg_config'
+  [pg_platform.next]='PostgreSQL 15 から 18 をサーバー用ヘッダファイルとともにインストールし、次を実行してください: scripts/setup --pg /パス/pg_config'
   [pg_hash]='{1} はこのワークブックが想定するファイルではありません (SHA-256 が一致しません)。ファイルは削除しました'
   [pg_hash.next]='もう一度実行してください'
   [pg_unusable]='{1} の PostgreSQL が動作しません: {2}'
@@ -88,16 +88,16 @@ MSG=(
   [pg_too_old.next]='scripts/setup   (組み込み版の PostgreSQL 18)、または --pg でより新しいものを指定してください'
   [pg_too_new]='{1} は PostgreSQL {2} で、新しすぎます。pgrx {3} が対応しているのは 15 から 18 までで、19 に対応した pgrx には Rust 1.96 が必要です'
   [pg_too_new.next]='scripts/setup   (組み込み版の PostgreSQL 18)、または --pg で 15 から 18 のいずれかを指定してください'
-  [pg_no_headers]='PostgreSQL {1} ({2}) にはサーバ用ヘッダファイルがないため ({3} がありません)、拡張をコンパイルできません'
+  [pg_no_headers]='PostgreSQL {1} ({2}) にはサーバー用ヘッダファイルがないため ({3} がありません)、拡張をコンパイルできません'
   [pg_no_headers.next]='Debian の場合: sudo apt-get install --no-install-recommends postgresql-server-dev-{4}    または --pg を付けずに組み込み版の PostgreSQL を使ってください'
-  [pg_no_server]='PostgreSQL {1} ({2}) にはサーバのプログラムがありません ({3} がありません)。クライアント部分だけがインストールされています'
-  [pg_no_server.next]='サーバをインストールするか、組み込み版の PostgreSQL を使ってください: unset PG_CONFIG; scripts/setup'
-  [root_cannot_drop]='PostgreSQL は root では起動できませんが、この環境では root から別のユーザに切り替えられません (setpriv: {1})'
-  [root_cannot_drop.next]='一般ユーザで作業してください:
+  [pg_no_server]='PostgreSQL {1} ({2}) にはサーバーのプログラムがありません ({3} がありません)。クライアント部分だけがインストールされています'
+  [pg_no_server.next]='サーバーをインストールするか、組み込み版の PostgreSQL を使ってください: unset PG_CONFIG; scripts/setup'
+  [root_cannot_drop]='PostgreSQL は root では起動できませんが、この環境では root から別のユーザーに切り替えられません (setpriv: {1})'
+  [root_cannot_drop.next]='一般ユーザーで作業してください:
         adduser --disabled-password --gecos "" reader
         cp -r {2} /home/reader/ && chown -R reader: /home/reader/{3}
         su - reader -c "cd {3} && scripts/run step1"'
-  [as_root]='         root で実行中: サーバはユーザ「{1}」として動作します'
+  [as_root]='         root で実行中: サーバーはユーザー「{1}」として動作します'
   [initdb_failed]='initdb でデータベースクラスタ {1} を作成できませんでした:
 {2}'
   [initdb_failed.next]='scripts/clean の後、もう一度実行してください'
@@ -107,23 +107,23 @@ MSG=(
   [no_port]='{1} から {2} の間に空いているポートがありません'
   [no_port.next]='使っているプログラムを確認してください: ss -ltn'
   [env_ready]='{1}: PGRX_HOME は {2}、PostgreSQL {3}、ポート {4} です。次の操作: cd {5} && cargo pgrx run pg{6} postgres'
-  [env_not_installed]='  サーバが事前ロードする {1} はまだインストールされていません。「cargo pgrx run」ならインストールも行いますが、「cargo pgrx start」だけでは起動に失敗します。'
+  [env_not_installed]='  サーバーが事前ロードする {1} はまだインストールされていません。「cargo pgrx run」ならインストールも行いますが、「cargo pgrx start」だけでは起動に失敗します。'
   [preload_overridden]='ALTER SYSTEM で shared_preload_libraries に {1} が設定されていたため、取り除きました。このデータベースクラスタは {2} を事前ロードします。'
 
   [build_command]='workbook コマンドをビルドします (初回は 20 秒ほどかかります)'
-  [stopped]='停止     {1} のサーバ'
-  [nothing_runs]='このチェックアウトで動作中のサーバはありません。'
-  [stop_failed]='{1} のサーバを停止できません'
+  [stopped]='停止     {1} のサーバー'
+  [nothing_runs]='このチェックアウトで動作中のサーバーはありません。'
+  [stop_failed]='{1} のサーバーを停止できません'
   [stop_failed.next]='ログを確認してください: scripts/run --log {1}'
   [no_log]='{1} のログはまだありません'
   [no_log.next]='scripts/run {1}'
-  [which_log]='複数のサーバのログがあります。ステップを指定してください: {1}'
+  [which_log]='複数のサーバーのログがあります。ステップを指定してください: {1}'
   [which_log.next]='scripts/run --log step1'
 
   [removed]='削除     {1} ({2})'
   [nothing_to_clean]='削除するものはありません。'
   [clean_usage]='使い方: scripts/clean [--all] [--lang en|ja]
-  スクリプトがこのチェックアウトの外に作ったもの (サーバ、データベース、専用の PostgreSQL) を削除します。
+  スクリプトがこのチェックアウトの外に作ったもの (サーバー、データベース、専用の PostgreSQL) を削除します。
   --all  すべてのチェックアウトで共有しているツールとダウンロードも削除します'
   [kept_tools]='保持     すべてのチェックアウトで共有しているツールとダウンロード ({1})。削除するには: scripts/clean --all'
   [no_book]='このチェックアウトには book/ がありません'

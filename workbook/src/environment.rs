@@ -52,6 +52,8 @@ impl Environment {
                 command.env_remove(key);
             }
         }
+        // With it, pgrx would put a backtrace below each error in the server log.
+        command.env_remove("RUST_BACKTRACE");
         command
     }
 }

@@ -74,7 +74,7 @@ impl Message {
         let (en, ja) = match self {
             Error(cause) => (format!("error: {}", cause.text(lang)), format!("エラー: {}", cause.text(lang))),
             Next(what) => (format!("  next: {}", what.text(lang)), format!("  次の操作: {}", what.text(lang))),
-            LastLogLines => ("The last lines of the server log:".into(), "サーバログの最後の部分:".into()),
+            LastLogLines => ("The last lines of the server log:".into(), "サーバーログの最後の部分:".into()),
             Building(step) => (
                 format!("Building and installing {step} (the first build takes one to two minutes)"),
                 format!("{step} をビルドしてインストールします (初回のビルドには 1 ～ 2 分かかります)"),
@@ -109,10 +109,10 @@ impl Message {
                  データベースに接続するとバックエンドになりますが、このワーカーは接続していません。"
                     .into(),
             ),
-            LogLines(path) => (format!("In the server log ({path}):"), format!("サーバログでの表示 ({path}):")),
+            LogLines(path) => (format!("In the server log ({path}):"), format!("サーバーログでの表示 ({path}):")),
             Stop(step) => (
                 format!("The server stays up. Stop it with: scripts/run --stop {step}    Follow its log: scripts/run --log {step}"),
-                format!("サーバは動作し続けます。停止: scripts/run --stop {step}    ログの表示: scripts/run --log {step}"),
+                format!("サーバーは動作し続けます。停止: scripts/run --stop {step}    ログの表示: scripts/run --log {step}"),
             ),
             Psql => (
                 "psql in the database postgres (leave it with \\q):".into(),
@@ -175,15 +175,15 @@ impl Message {
                      (then the postmaster does not start it again), or none was registered"
                 ),
                 format!(
-                    "サーバは動作していますが {step} のワーカーが存在せず、失敗のログもありません。ワーカーが終了コード 0 で終了した\
+                    "サーバーは動作していますが {step} のワーカーが存在せず、失敗のログもありません。ワーカーが終了コード 0 で終了した\
                      (この場合 postmaster は再起動しません) か、ワーカーが登録されていません"
                 ),
             ),
             WorkerCrashed { worker, signal } => (
                 format!("the worker \"{worker}\" was killed by signal {signal}: PostgreSQL then restarts all its processes, again and again. The server has been stopped"),
-                format!("ワーカー「{worker}」がシグナル {signal} で異常終了しました。そのたびに PostgreSQL の全プロセスが再起動するため、サーバを停止しました"),
+                format!("ワーカー「{worker}」がシグナル {signal} で異常終了しました。そのたびに PostgreSQL の全プロセスが再起動するため、サーバーを停止しました"),
             ),
-            ServerGone => ("the server ended".into(), "サーバが終了しました".into()),
+            ServerGone => ("the server ended".into(), "サーバーが終了しました".into()),
             WorkerSilent { step, seconds } => (
                 format!("no worker of {step} has reported itself within {seconds} s (the line \"{step} worker 1: started\")"),
                 format!("{step} のワーカーから {seconds} 秒以内に起動の報告がありませんでした (「{step} worker 1: started」という行)"),
@@ -209,7 +209,7 @@ impl Message {
                 format!("scripts/run --log {step}   (ログ全体を確認し、原因を修正した後: scripts/run {step})"),
             ),
             RunAgain(step) => (format!("scripts/run {step}"), format!("scripts/run {step}")),
-            CannotStop => ("the server that is running cannot be stopped".into(), "動作中のサーバを停止できません".into()),
+            CannotStop => ("the server that is running cannot be stopped".into(), "動作中のサーバーを停止できません".into()),
         };
         match lang {
             Lang::En => en,

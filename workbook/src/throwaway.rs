@@ -15,8 +15,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long anything may take: a start, a stop, an event that is waited for.
-pub const LIMIT: Duration = Duration::from_secs(30);
+/// How long anything may take: a start, a stop, an event that is waited for. WORKBOOK_LIMIT, in seconds, shortens it where an
+/// event is expected not to come.
+pub fn limit() -> Duration {
+    let seconds = std::env::var("WORKBOOK_LIMIT").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
+}
 
 /// How long to wait before looking again for something that sends no message.
 const TICK: Duration = Duration::from_millis(5);
@@ -176,7 +180,7 @@ impl Throwaway {
 
     fn pg_ctl(&self, verb: &str, arguments: &[&str]) -> Result<()> {
         let mut command = self.installation.program("pg_ctl");
-        command.arg(verb).arg("-D").arg(self.data()).args(["-s", "-w", "-t", &LIMIT.as_secs().to_string()]);
+        command.arg(verb).arg("-D").arg(self.data()).args(["-s", "-w", "-t", &limit().as_secs().to_string()]);
         if verb == "start" {
             command.arg("-l").arg(self.log_file());
         }
@@ -238,7 +242,7 @@ impl Throwaway {
         let postmaster = self.postmaster()?;
         let children = children(postmaster);
         signal(postmaster, "KILL")?;
-        self.eventually("all processes of the server gone", LIMIT, || {
+        self.eventually("all processes of the server gone", limit(), || {
             (gone(postmaster) && children.iter().all(|pid| gone(*pid))).then_some(())
         })?;
         // Where nobody collects orphans the postmaster is now a zombie, and the next one would think that it lives. What a killed
@@ -289,7 +293,9 @@ impl Throwaway {
     pub fn connect_as(&self, database: &str, user: &str) -> Result<Client> {
         let mut config = Config::new();
         config.host_path(self.dir.path()).port(5432).dbname(database).user(user).application_name("check");
-        config.connect_timeout(LIMIT);
+        config.connect_timeout(limit());
+        // A worker that is wrong may hold a lock for ever: no statement of ours waits for ever.
+        config.options(&format!("-c statement_timeout={}s", limit().as_secs().max(10)));
         config
             .connect(NoTls)
             .map_err(|error| self.failure(&format!("connection to {database} as {user}: {}", reason(&error))))
@@ -307,7 +313,7 @@ impl Throwaway {
 
     /// Waits for a line with this text in the log after the mark, and returns it.
     pub fn wait_log(&self, mark: usize, text: &str) -> Result<String> {
-        self.eventually(&format!("a line with \"{text}\" in the log"), LIMIT, || {
+        self.eventually(&format!("a line with \"{text}\" in the log"), limit(), || {
             self.log().get(mark..)?.lines().find(|line| line.contains(text)).map(str::to_owned)
         })
     }
@@ -350,11 +356,15 @@ struct Guard(Option<Child>);
 
 impl Guard {
     fn new(installation: &Installation, dir: &Path) -> Result<Self> {
-        // A postmaster killed with SIGKILL leaves its System V segment behind; the seventh line of its PID file has the number.
+        // A postmaster killed with SIGKILL leaves its System V segment behind; the seventh line of its PID file has the number. And a
+        // worker that does not notice its end leaves itself: every process of a server has the data directory as its own.
         let script = r#"
             cat > /dev/null
             id=$(sed -n '7s/.* //p' "$2/data/postmaster.pid" 2> /dev/null)
             "$1/pg_ctl" stop -s -D "$2/data" -m immediate -t 20 > /dev/null 2>&1
+            for process in /proc/[0-9]*; do
+                if [ "$(readlink "$process/cwd")" = "$2/data" ]; then kill -KILL "${process#/proc/}" 2> /dev/null; fi
+            done
             if [ -n "$id" ]; then ipcrm -m "$id" 2> /dev/null; fi
             rm -rf "$2"
         "#;
@@ -455,6 +465,11 @@ fn children(pid: i32) -> Vec<i32> {
 fn cmdline(pid: i32) -> Option<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\0', ' ']).to_owned())
+}
+
+/// A failure in words: of an error of the server, what the server has said.
+pub fn explain(failure: &Failure) -> String {
+    failure.downcast_ref::<postgres::Error>().map_or_else(|| failure.to_string(), reason)
 }
 
 /// What the server has answered, or why there was no answer.

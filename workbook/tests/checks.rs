@@ -2,13 +2,15 @@
 //!
 //! The names are `<step>/<check>`. WORKBOOK_LONG=1 adds the long ones.
 
+mod support;
+
 use libtest_mimic::{Arguments, Trial};
 use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use workbook::checks::{self, Subject, Tier};
-use workbook::throwaway::Installation;
+use workbook::throwaway::explain;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -35,41 +37,19 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Box<dyn Error>> {
             continue;
         }
         // Listing needs no library, and must not take the time to build one.
-        let installation = if arguments.list { None } else { Some(Arc::new(install(root, step)?)) };
+        let installation = if arguments.list {
+            None
+        } else {
+            Some(Arc::new(support::install(root, step, &root.join("steps").join(step), step)?))
+        };
         for check in checks.iter().filter(|check| wanted(check)) {
             let installation = installation.clone();
             trials.push(Trial::test(name(check), move || {
                 let installation = installation.ok_or("nothing is installed")?;
                 let subject = Subject { installation, step: step.into() };
-                (check.run)(&subject).map_err(|error| error.to_string().into())
+                (check.run)(&subject).map_err(|error| explain(&error).into())
             }));
         }
     }
     Ok(trials)
-}
-
-/// Builds the finished step and installs it into a private copy of the PostgreSQL that set-up has made.
-fn install(root: &Path, step: &str) -> Result<Installation, Box<dyn Error>> {
-    let config = PathBuf::from(in_environment(root, step, "printf %s \"$WORKBOOK_PG_CONFIG\"")?);
-    let folder = PathBuf::from(in_environment(root, step, "printf %s \"${PGRX_HOME%/*}/checks\"")?).join(step);
-    let original = Installation::of(&config).map_err(|error| error.to_string())?;
-    let copy = original.copy_to(&folder).map_err(|error| error.to_string())?;
-    let build = format!(
-        "cd steps/{step} && cargo pgrx install --no-default-features --features pg{} --pg-config {}/pg_config >&2",
-        copy.major,
-        copy.bin.display()
-    );
-    in_environment(root, step, &build)?;
-    Ok(copy)
-}
-
-/// Runs a command as it would run in a shell that has chosen the step with `scripts/env`.
-fn in_environment(root: &Path, step: &str, command: &str) -> Result<String, Box<dyn Error>> {
-    let script =
-        format!("environment=$(scripts/lib/environment.sh {step} --quiet) && eval \"$environment\" && {command}");
-    let out = Command::new("bash").args(["-c", &script]).current_dir(root).output()?;
-    if !out.status.success() {
-        return Err(format!("{command}: {}", String::from_utf8_lossy(&out.stderr)).into());
-    }
-    Ok(String::from_utf8(out.stdout)?)
 }

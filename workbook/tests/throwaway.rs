@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use workbook::throwaway::{Installation, LIMIT, Mode, Result, Throwaway};
+use workbook::throwaway::{Installation, Mode, Result, Throwaway, limit};
 
 fn installation() -> Result<Arc<Installation>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
@@ -38,8 +38,9 @@ fn a_standby_follows_and_is_promoted() -> Result<()> {
     standby.start()?;
     primary.connect("postgres")?.batch_execute("CREATE TABLE followed ()")?;
     let mut client = standby.connect("postgres")?;
-    standby
-        .eventually("the table on the standby", LIMIT, || client.query_one("SELECT 'followed'::regclass", &[]).ok())?;
+    standby.eventually("the table on the standby", limit(), || {
+        client.query_one("SELECT 'followed'::regclass", &[]).ok()
+    })?;
     standby.promote()?;
     client.batch_execute("DROP TABLE followed")?;
     Ok(())
@@ -81,7 +82,7 @@ fn nothing_is_left_of_a_killed_test() -> Result<()> {
             .spawn()?;
         let mut text = String::new();
         let mut out = child.stdout.take().ok_or("no output")?;
-        let end = Instant::now() + LIMIT;
+        let end = Instant::now() + limit();
         let (data, postmaster) = loop {
             let mut bytes = [0; 1024];
             let count = out.read(&mut bytes)?;
@@ -94,7 +95,7 @@ fn nothing_is_left_of_a_killed_test() -> Result<()> {
         };
         workbook::throwaway::signal(child.id() as i32, signal)?;
         child.wait()?;
-        let end = Instant::now() + LIMIT;
+        let end = Instant::now() + limit();
         while Path::new(&data).exists() || !workbook::throwaway::gone(postmaster) {
             assert!(Instant::now() < end, "{data} or its postmaster {postmaster} is left after SIG{signal}");
             std::thread::sleep(Duration::from_millis(20));

@@ -11,7 +11,7 @@ mod step5;
 mod step6;
 mod step7;
 
-use crate::throwaway::{Installation, LIMIT, Mode, Result, Throwaway};
+use crate::throwaway::{Installation, Mode, Result, Throwaway, limit};
 use postgres::Client;
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ impl Subject {
     /// The PID of a worker, as the process table has it; waits for the worker.
     pub fn pid(&self, server: &Throwaway, number: i32) -> Result<i32> {
         let name = self.worker(number);
-        server.eventually(&format!("{name} in the process table"), LIMIT, || self.pid_now(server, number))
+        server.eventually(&format!("{name} in the process table"), limit(), || self.pid_now(server, number))
     }
 
     /// The PID of a worker if it is there now.
@@ -108,7 +108,7 @@ impl Subject {
     /// The PID of a worker that is not this one; waits for it.
     pub fn other_pid(&self, server: &Throwaway, number: i32, before: i32) -> Result<i32> {
         let what = format!("{} with another PID than {before}", self.worker(number));
-        server.eventually(&what, LIMIT, || self.pid_now(server, number).filter(|pid| *pid != before))
+        server.eventually(&what, limit(), || self.pid_now(server, number).filter(|pid| *pid != before))
     }
 }
 
@@ -130,7 +130,7 @@ pub fn ready(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client)> {
     let server = subject.server(conf)?;
     let mut client = server.connect("postgres")?;
     let table = format!("SELECT to_regclass('{}.counted') IS NOT NULL", subject.short());
-    server.eventually("the table", LIMIT, || client.query_one(&table, &[]).ok()?.get::<_, bool>(0).then_some(()))?;
+    server.eventually("the table", limit(), || client.query_one(&table, &[]).ok()?.get::<_, bool>(0).then_some(()))?;
     Ok((server, client))
 }
 
@@ -143,7 +143,7 @@ pub fn number(client: &mut Client, sql: &str) -> Result<i64> {
 pub fn total(subject: &Subject, server: &Throwaway, client: &mut Client) -> Result<i64> {
     let schema = subject.short();
     let left = format!("SELECT count(*) FROM {schema}.counted WHERE type = 'delta'");
-    server.eventually("no delta left", LIMIT, || (number(client, &left).ok()? == 0).then_some(()))?;
+    server.eventually("no delta left", limit(), || (number(client, &left).ok()? == 0).then_some(()))?;
     number(client, &format!("SELECT value FROM {schema}.counted WHERE type = 'total'"))
 }
 

@@ -1,7 +1,7 @@
 //! Step 1: the worker is a process that the postmaster starts and watches.
 
 use super::{Check, Subject, Tier, expect, stops_within_a_second};
-use crate::throwaway::{LIMIT, Mode, Result, Throwaway, reason, signal};
+use crate::throwaway::{Mode, Result, Throwaway, limit, reason, signal};
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
@@ -109,7 +109,7 @@ fn before_consistency(subject: &Subject) -> Result<()> {
     let standby = primary.standby_without_wal()?;
     primary.stop(Mode::Fast)?;
     standby.start_without_waiting()?;
-    standby.eventually("worker 1 on the standby", LIMIT, || subject.pid_now(&standby, 1))?;
+    standby.eventually("worker 1 on the standby", limit(), || subject.pid_now(&standby, 1))?;
     expect(&standby, !standby.log().contains("consistent recovery state reached"), || {
         "the standby is consistent".into()
     })

@@ -1,7 +1,7 @@
 //! Step 2: the worker becomes a backend.
 
 use super::{Check, Subject, Tier, expect};
-use crate::throwaway::{LIMIT, Result, Throwaway, reason};
+use crate::throwaway::{Result, Throwaway, limit, reason};
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
@@ -22,7 +22,7 @@ fn has_rows(subject: &Subject) -> Result<()> {
     let server = subject.server(&[])?;
     for number in [1, 2] {
         let pid = subject.pid(&server, number)?;
-        let seen = server.eventually("a row with a database", LIMIT, || row(&server, pid).ok().flatten())?;
+        let seen = server.eventually("a row with a database", limit(), || row(&server, pid).ok().flatten())?;
         let expected = ("postgres".to_owned(), "postgres".to_owned(), subject.step.clone());
         expect(&server, seen == expected, || format!("worker {number}: expected {expected:?}, seen {seen:?}"))?;
     }

@@ -1,7 +1,7 @@
 //! Step 3: work happens in short transactions.
 
 use super::{Check, Random, Subject, Tier, cpu_ticks, expect, number, private_memory, ready, total};
-use crate::throwaway::{LIMIT, Mode, Result, Throwaway, signal};
+use crate::throwaway::{Mode, Result, Throwaway, limit, signal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,7 @@ fn statistics(subject: &Subject) -> Result<()> {
     client.batch_execute(&format!("INSERT INTO {schema}.counted SELECT 'delta', 0 FROM generate_series(1, 10)"))?;
     total(subject, &server, &mut client)?;
     let deleted = format!("SELECT n_tup_del FROM pg_stat_user_tables WHERE schemaname = '{schema}'");
-    server.eventually("ten deleted rows in pg_stat_user_tables, while the worker runs", LIMIT, || {
+    server.eventually("ten deleted rows in pg_stat_user_tables, while the worker runs", limit(), || {
         (number(&mut client, &deleted).ok()? >= 10).then_some(())
     })
 }

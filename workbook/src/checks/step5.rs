@@ -1,7 +1,7 @@
 //! Step 5: the worker can be watched.
 
 use super::{Check, Subject, Tier, expect, number, ready};
-use crate::throwaway::{LIMIT, Result, Throwaway};
+use crate::throwaway::{Result, Throwaway, limit};
 use postgres::Client;
 use std::time::SystemTime;
 
@@ -34,7 +34,8 @@ fn activity(client: &mut Client, pid: i32) -> Option<Activity> {
 
 /// Waits until the worker is in this state.
 fn in_state(server: &Throwaway, client: &mut Client, pid: i32, state: &str) -> Result<Activity> {
-    server.eventually(&format!("the worker {state}"), LIMIT, || activity(client, pid).filter(|now| now.state == state))
+    server
+        .eventually(&format!("the worker {state}"), limit(), || activity(client, pid).filter(|now| now.state == state))
 }
 
 fn before_during_after(subject: &Subject) -> Result<()> {
@@ -93,7 +94,7 @@ fn title(subject: &Subject) -> Result<()> {
         // While it waits for a lock, PostgreSQL adds " waiting".
         let title = format!("postgres: {} {end}", subject.worker(1));
         let found = || server.processes(&subject.step).iter().any(|(_, text)| text.starts_with(&title)).then_some(());
-        server.eventually(&title, LIMIT, found)
+        server.eventually(&title, limit(), found)
     };
     titled("idle")?;
     client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;

@@ -1,7 +1,7 @@
 //! Step 6: sleep until there is work, wake at once, stop at once.
 
 use super::{Check, Subject, Tier, expect, number, ready, stops_within_a_second, total};
-use crate::throwaway::{LIMIT, Result, Throwaway, gone, signal};
+use crate::throwaway::{Result, Throwaway, gone, limit, signal};
 use postgres::Client;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -33,12 +33,12 @@ fn burning(subject: &Subject) -> Result<(Throwaway, Client, i32)> {
     ))?;
     let ticks = || super::cpu_ticks(&[pid]).unwrap_or_default();
     let start = ticks();
-    server.eventually("the worker burning CPU", LIMIT, || (ticks() >= start + 10).then_some(()))?;
+    server.eventually("the worker burning CPU", limit(), || (ticks() >= start + 10).then_some(()))?;
     Ok((server, client, pid))
 }
 
 fn gone_within_a_second(server: &Throwaway, pid: i32, start: Instant) -> Result<()> {
-    server.eventually("the worker gone", LIMIT, || gone(pid).then_some(()))?;
+    server.eventually("the worker gone", limit(), || gone(pid).then_some(()))?;
     let took = start.elapsed();
     expect(server, took < Duration::from_secs(1), || format!("the worker was gone after {took:?}, expected within 1 s"))
 }
@@ -66,7 +66,7 @@ fn in_lock(subject: &Subject) -> Result<(Throwaway, Client, i32)> {
     client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;
     let sql = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'";
     let mut other = server.connect("template1")?;
-    server.eventually("the worker waiting for the lock", LIMIT, || other.query_opt(sql, &[&pid]).ok()?.map(drop))?;
+    server.eventually("the worker waiting for the lock", limit(), || other.query_opt(sql, &[&pid]).ok()?.map(drop))?;
     Ok((server, client, pid))
 }
 
@@ -118,7 +118,7 @@ fn wait_event(subject: &Subject) -> Result<()> {
         _ => format!("{}{}Main", short[..1].to_uppercase(), &short[1..]),
     };
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1 AND wait_event = $2";
-    server.eventually(&format!("two workers that wait for {expected}"), LIMIT, || {
+    server.eventually(&format!("two workers that wait for {expected}"), limit(), || {
         (client.query_one(sql, &[&subject.step, &expected]).ok()?.get::<_, i64>(0) == 2).then_some(())
     })
 }
@@ -181,7 +181,7 @@ fn wakes_however_committed(subject: &Subject) -> Result<()> {
     // Only a new wake-up may make a worker look, so each case begins with all of them asleep.
     let asleep = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1 AND state = 'idle' AND wait_event_type = 'Extension'";
     let both_asleep = |client: &mut Client| {
-        server.eventually("both workers asleep", LIMIT, || {
+        server.eventually("both workers asleep", limit(), || {
             (client.query_one(asleep, &[&subject.step]).ok()?.get::<_, i64>(0) == 2).then_some(())
         })
     };

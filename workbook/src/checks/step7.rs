@@ -1,7 +1,7 @@
 //! Step 7: workers start on demand.
 
 use super::{Check, Subject, Tier, expect, number, ready};
-use crate::throwaway::{LIMIT, Mode, Result, Throwaway, gone, reason, signal};
+use crate::throwaway::{Mode, Result, Throwaway, gone, limit, reason, signal};
 use postgres::Client;
 
 pub const CHECKS: &[Check] = &[
@@ -67,7 +67,9 @@ fn not_preloaded(subject: &Subject) -> Result<()> {
     let server = Throwaway::new(&subject.installation, &[])?;
     server.start()?;
     let mut client = server.connect("postgres")?;
-    client.batch_execute(&format!("CREATE EXTENSION {}", subject.step))?;
+    if let Err(error) = client.batch_execute(&format!("CREATE EXTENSION {}", subject.step)) {
+        return Err(server.failure(&format!("CREATE EXTENSION: {}", reason(&error))));
+    }
     let worker = pid(&mut client, "1")?;
     client.batch_execute("INSERT INTO step7.counted VALUES ('delta', 5)")?;
     let seen = super::total(subject, &server, &mut client)?;
@@ -138,7 +140,7 @@ fn launcher(subject: &Subject) -> Result<()> {
     let (server, mut client) = ready(subject, &conf)?;
     let sql = "SELECT string_agg(database, ' ' ORDER BY database) FROM step7.workers() WHERE kind = 'database'";
     let mut databases = |expected: &str| {
-        server.eventually(&format!("workers in exactly: {expected}"), LIMIT, || {
+        server.eventually(&format!("workers in exactly: {expected}"), limit(), || {
             (client.query_one(sql, &[]).ok()?.get::<_, Option<String>>(0).as_deref() == Some(expected)).then_some(())
         })
     };
