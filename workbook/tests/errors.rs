@@ -27,7 +27,7 @@ fn an_error_is_the_log_then_the_cause_then_the_next_command() {
     );
     assert_eq!(
         error.show(Lang::Ja),
-        "サーバログの最後の部分:\n    first\n    second\nエラー: サーバが終了しました\n  次の操作: scripts/run step1\n"
+        "サーバーログの最後の部分:\n    first\n    second\nエラー: サーバーが終了しました\n  次の操作: scripts/run step1\n"
     );
 }
 
