@@ -28,6 +28,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
     let mut trials = Vec::new();
     for (step, checks) in checks::all() {
+        described(&root.join("steps").join(step).join("checks.toml"), checks)?;
         let name = |check: &checks::Check| format!("{step}/{}", check.id);
         let wanted = |check: &checks::Check| {
             (long || check.tier != Tier::Long)
@@ -52,4 +53,19 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Box<dyn Error>> {
         }
     }
     Ok(trials)
+}
+
+/// Fails unless the file describes exactly these checks, each with title and explanation in both languages.
+fn described(file: &Path, checks: &[checks::Check]) -> Result<(), Box<dyn Error>> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut expected = String::new();
+    for check in checks {
+        expected.push_str(&format!("[{}] title.en title.ja why.en why.ja ", check.id));
+    }
+    let keys = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let seen: String = keys.map(|line| format!("{} ", line.split(" = ").next().unwrap_or_default())).collect();
+    if seen != expected {
+        return Err(format!("{}: expected {expected}\nfound {seen}", file.display()).into());
+    }
+    Ok(())
 }

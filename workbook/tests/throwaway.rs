@@ -59,23 +59,23 @@ fn a_wait_ends_with_the_log() -> Result<()> {
     Ok(())
 }
 
-/// Run again as a child by the test below: makes a cluster, says where it is, and waits to be killed.
-#[test]
+/// The test below runs itself as a child: that makes a cluster, says where it is, and waits to be killed.
 fn child() -> Result<()> {
-    if std::env::var_os("WORKBOOK_CHILD").is_some() {
-        let cluster = Throwaway::new(&installation()?, &[])?;
-        cluster.start()?;
-        println!("\n{} {}", cluster.data().display(), cluster.postmaster()?);
-        std::thread::sleep(Duration::from_secs(60));
-    }
-    Ok(())
+    let cluster = Throwaway::new(&installation()?, &[])?;
+    cluster.start()?;
+    println!("\n{} {}", cluster.data().display(), cluster.postmaster()?);
+    std::thread::sleep(Duration::from_secs(60));
+    Err("nobody has killed the child".into())
 }
 
 #[test]
 fn nothing_is_left_of_a_killed_test() -> Result<()> {
+    if std::env::var_os("WORKBOOK_CHILD").is_some() {
+        return child();
+    }
     for signal in ["KILL", "INT"] {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["--exact", "child", "--nocapture"])
+            .args(["--exact", "nothing_is_left_of_a_killed_test", "--nocapture"])
             .env("WORKBOOK_CHILD", "1")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
