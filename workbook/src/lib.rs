@@ -3,6 +3,8 @@
 //! Setting up is the business of `scripts/setup` and `scripts/env`; what they have decided comes in as an [`Environment`].
 
 #[cfg(feature = "checks")]
+pub mod build;
+#[cfg(feature = "checks")]
 pub mod checks;
 pub mod cluster;
 pub mod environment;

@@ -414,7 +414,7 @@ fn template(installation: &Installation) -> Result<PathBuf> {
 }
 
 /// Runs a program that has nothing to say unless it fails.
-fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let out = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
     if out.status.success() {

@@ -5,12 +5,11 @@
 mod support;
 
 use libtest_mimic::{Arguments, Trial};
-use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use workbook::checks::{self, Subject, Tier};
-use workbook::throwaway::explain;
+use workbook::throwaway::{Result, explain};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -23,7 +22,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Box<dyn Error>> {
+fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
     let long = std::env::var_os("WORKBOOK_LONG").is_some();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
     let mut trials = Vec::new();
@@ -38,11 +37,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Box<dyn Error>> {
             continue;
         }
         // Listing needs no library, and must not take the time to build one.
-        let installation = if arguments.list {
-            None
-        } else {
-            Some(Arc::new(support::install(root, step, &root.join("steps").join(step), step)?))
-        };
+        let installation = if arguments.list { None } else { Some(Arc::new(support::install(root, step)?)) };
         for check in checks.iter().filter(|check| wanted(check)) {
             let installation = installation.clone();
             trials.push(Trial::test(name(check), move || {
@@ -56,7 +51,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Box<dyn Error>> {
 }
 
 /// Fails unless the file describes exactly these checks, each with title and explanation in both languages.
-fn described(file: &Path, checks: &[checks::Check]) -> Result<(), Box<dyn Error>> {
+fn described(file: &Path, checks: &[checks::Check]) -> Result<()> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut expected = String::new();
     for check in checks {
