@@ -4,7 +4,7 @@
 # second run. Missing programs are played by a PATH without them, failing ones by small scripts. No PostgreSQL is played.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/testing.sh"
 export WORKBOOK_LANG=en WORKBOOK_CACHE=$TMP/c
-unset PG_CONFIG CARGO_TARGET_DIR LIBCLANG_PATH RUSTFLAGS
+unset PG_CONFIG WORKBOOK_PG CARGO_TARGET_DIR LIBCLANG_PATH RUSTFLAGS
 setup=$ROOT/scripts/setup run=$ROOT/scripts/run
 
 # ---- the command line
@@ -13,6 +13,11 @@ expect "the same in Japanese" 1 "エラー: 「step99」というステップは
 expect "no step: the usage" 2 usage step1_registration -- "$run"
 expect "an unknown option" 2 "--nonsense" usage -- "$run" step1 --nonsense
 expect "env with an unknown step goes on in the shell" 0 'no step "7777"' "still here" -- bash -c ". '$ROOT/scripts/env' 7777; echo still here"
+expect "a major that is not there lists the majors" 1 'no PostgreSQL "14"' "15 16 17 18" "next:" -- "$setup" --pg 14
+expect "the same in Japanese" 1 "PostgreSQL「19」は用意されていません" "15 16 17 18" "次の操作" -- "$run" step1 --pg 19 --lang ja
+expect "a minor version is no major" 1 'no PostgreSQL "17.6"' -- "$setup" --pg=17.6
+expect "one server runs one major" 1 'no PostgreSQL "all"' "15 16 17 18" -- "$run" step1 --pg all
+WORKBOOK_PG=9 expect "WORKBOOK_PG counts like --pg" 1 'no PostgreSQL "9"' -- "$ROOT/scripts/lib/environment.sh" step1
 expect "nothing to stop" 0 "Nothing of this checkout is running" -- "$run" --stop
 expect "no log yet" 1 "no log of step1" "next: scripts/run step1" -- "$run" --log step1
 
@@ -99,6 +104,35 @@ expect "and the next run does not wait for its lock" 1 "cargo install cargo-pgrx
 whole_machine; script cargo-pgrx "echo 'cargo-pgrx $version'"; mkdir -p "$WORKBOOK_CACHE/dl"; echo broken > "$WORKBOOK_CACHE/dl/postgresql.whl"
 expect "a download that is not what was expected" 1 "SHA-256" "next: repeat the command" -- bash -c here
 verdict "it has been removed" "$(ls "$WORKBOOK_CACHE/dl/postgresql.whl" 2> /dev/null)"
+
+# ---- the other majors
+major() { local m=$1; shift; OS_RELEASE=$TMP/os here --pg "$m" "$@"; }; export -f major
+os_release() { printf 'NAME="Some Linux"\nVERSION_ID="%s"\nVERSION_CODENAME=%s\nID=%s\n' "$2" "$3" "$1" > "$TMP/os"; }
+whole_machine; script cargo-pgrx "echo 'cargo-pgrx $version'"
+os_release debian 13 trixie
+expect "PostgreSQL 15 on Debian 13" 1 "15 comes from Debian" "this is debian 13" "next: install PostgreSQL 15" "--pg /path/to/pg_config" -- bash -c 'major 15'
+os_release fedora 42 ''
+expect "PostgreSQL 17 elsewhere" 1 "17 comes from Debian" "this is fedora 42" "next: install PostgreSQL 17" -- bash -c 'major 17'
+script uname '[ "$1" = -sm ] && echo "Linux riscv64" || echo Linux'
+expect "PostgreSQL 16 on another processor" 1 "this is Linux riscv64" "next: install PostgreSQL" -- bash -c 'major 16'
+
+whole_machine; script cargo-pgrx "echo 'cargo-pgrx $version'"
+os_release debian 12 bookworm
+expect "apt knows no mirror" 1 "apt's sources name none" "next: add Debian's own mirror" -- bash -c 'major 15'
+known='[ "$1" = indextargets ] && { echo "bookworm main mirror:/a"; exit; }'
+script apt-get "$known"'; echo "E: Failed to fetch: no network"; exit 100'
+expect "PostgreSQL 15 is not to be had offline" 1 "15 could not be made" "no network" "next: if the network is down" -- bash -c 'major 15'
+for p in bison flex make perl bzip2; do script $p 'exit 0'; done
+expect "nor is 17" 1 "17 could not be made" "no network" "next: if the network is down" -- bash -c 'major 17'
+expect "the same in Japanese" 1 "PostgreSQL 17 を用意できませんでした" "次の操作" -- bash -c 'major 17 --lang ja'
+script bison 'exit 0'; script perl 'exit 2'
+expect "17 needs the modules of its tests" 1 "missing  IPC::Run" libipc-run-perl -- bash -c 'major 17'
+script perl 'exit 0'
+mkdir -p "$TMP/source/postgresql-17.0"; printf '#!/bin/bash\necho "configure: error: no acceptable compiler"; exit 1\n' > "$TMP/source/postgresql-17.0/configure"
+chmod +x "$TMP/source/postgresql-17.0/configure"; tar -C "$TMP/source" -cf "$TMP/source.tar" postgresql-17.0
+script apt-get "$known"'; case "$*" in *source*download*) cp "$TMP/source.tar" postgresql-17_17.0.orig.tar.bz2 ;; esac'
+expect "17 cannot be built" 1 "17 could not be made" "no acceptable compiler" "next:" -- bash -c 'major 17'
+verdict "nothing half-made counts as PostgreSQL" "$(ls -d "$WORKBOOK_CACHE"/dl/pg-* "$WORKBOOK_CACHE"/*/pg/* 2> /dev/null)"
 
 # ---- somebody's pg_config
 whole_machine; script cargo-pgrx "echo 'cargo-pgrx $version'"

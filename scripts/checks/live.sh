@@ -9,7 +9,7 @@ export WORKBOOK_CACHE=$TMP/c WORKBOOK_LANG=en LIMIT=400
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} # before HOME changes
 [ -d "$RUSTUP_HOME" ] || unset RUSTUP_HOME
 built=$(target_dir) # what is compiled already is taken over
-unset CARGO_TARGET_DIR PG_CONFIG PGRX_HOME WORKBOOK_STEP
+unset CARGO_TARGET_DIR PG_CONFIG WORKBOOK_PG PGRX_HOME WORKBOOK_STEP
 mkdir -p "$book" "$WORKBOOK_CACHE" "$TMP/home/.pgrx/data-18"
 ln -s "$TOOLS" "$WORKBOOK_CACHE/tools"; ln -s "$DOWNLOADS" "$WORKBOOK_CACHE/dl"
 tar -C "$ROOT" --exclude=./target --exclude=./.git --exclude=./work -cf - . | tar -C "$book" -xf -

@@ -17,8 +17,9 @@ LIB=$ROOT/scripts/lib
 PGRX_VERSION=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' "$ROOT/Cargo.toml")
 # shellcheck disable=SC2034 # used by tools.sh
 MDBOOK_VERSION=0.5.4
-# shellcheck disable=SC2034 # used by setup and environment.sh
-EMBEDDED_MAJOR=18
+EMBEDDED_MAJOR=18 # the one that is taken when nothing is said
+# shellcheck disable=SC2034 # used by setup and test
+MAJORS='15 16 17 18'
 
 # ---- languages --------------------------------------------------------------------------------------------------------------
 choose_language() { # LANGUAGE-OR-LOCALE: sets WORKBOOK_LANG
@@ -143,9 +144,16 @@ stop_server() {
 }
 
 # ---- what set-up has made -----------------------------------------------------------------------------------------------------
-# The pg_config of the private PostgreSQL: the embedded one, or the copy of a pg_config of the reader's.
+# Which PostgreSQL is meant when no --pg is given: a major, the path of a pg_config, or nothing.
+chosen_pg() { printf '%s\n' "${WORKBOOK_PG:-${PG_CONFIG:-}}"; }
+is_number() { [[ $1 =~ ^[0-9.]+$ ]]; }
+one_major() { if is_number "$1" || [ "$1" = all ]; then known_major "$1"; fi; } # where it must be one, or a path
+known_major() { [[ " $MAJORS " == *" $1 "* ]] || die unknown_major "$1" "$MAJORS"; }
+
+# The pg_config of the private PostgreSQL: that of a major, or the copy of a pg_config of the reader's.
 selected_pg_config() {
   if [ -z "$1" ]; then echo "$HERE/pg/$EMBEDDED_MAJOR/bin/pg_config"
+  elif is_number "$1"; then echo "$HERE/pg/$1/bin/pg_config"
   else cat "$(copy_of "$1")/pg_config_path" 2>/dev/null || true; fi
 }
 # The folder of the copy: a new one when the original has been updated or replaced.

@@ -3,8 +3,8 @@
 MSG=(
   [error]='error: {1}'
   [next]='  next: {1}'
-  [usage_setup]='usage: scripts/setup [--pg PATH/pg_config] [--quiet] [--lang en|ja]'
-  [usage_run]='usage: scripts/run STEP [--pg PATH/pg_config] [--lang en|ja]
+  [usage_setup]='usage: scripts/setup [--pg 15|16|17|18|all|PATH/pg_config] [--quiet] [--lang en|ja]'
+  [usage_run]='usage: scripts/run STEP [--pg 15|16|17|18|PATH/pg_config] [--lang en|ja]
        scripts/run --stop [STEP]    stop the servers of this checkout (or of one step)
        scripts/run --log [STEP]     follow the server log
 The steps are:
@@ -75,6 +75,22 @@ The steps are:
   [pg_platform.next]='install PostgreSQL 15 to 18 with its server headers, then: scripts/setup --pg /path/to/pg_config'
   [pg_hash]='{1} is not the file that this workbook expects (its SHA-256 differs); it has been removed'
   [pg_hash.next]='repeat the command'
+  [unknown_major]='there is no PostgreSQL "{1}" here. The majors are: {2}'
+  [unknown_major.next]='scripts/setup --pg 18   (or the path of a pg_config: --pg /path/to/pg_config)'
+  [pg_not_debian]='PostgreSQL {1} comes from Debian (15: Debian 12; 17: Debian 12 or later), this is {2}'
+  [pg_not_debian.next]='install PostgreSQL {1} with its server headers, then: scripts/setup --pg /path/to/pg_config'
+  [pg_no_mirror]='PostgreSQL {1} comes from a Debian mirror, and apt'"'"'s sources name none for "{2}"'
+  [pg_no_mirror.next]='add Debian'"'"'s own mirror to /etc/apt/sources.list, or install PostgreSQL {1} with its server headers, then: scripts/setup --pg /path/to/pg_config'
+  [pg_no_keyring]='PostgreSQL {1} comes from a Debian mirror, and the keys to check it with are not there ({2})'
+  [pg_no_keyring.next]='apt-get install debian-archive-keyring, then repeat the command'
+  [pg_build]='missing  PostgreSQL {1}: building it from Debian'"'"'s source package, with assertions (about 3 minutes, once for all checkouts)'
+  [pg_source]='source of PostgreSQL {1}'
+  [pg_compile]='PostgreSQL {1}'
+  [pg_unpack]='missing  PostgreSQL {1}: unpacking Debian'"'"'s packages (nothing is installed)'
+  [pg_packages]='packages of PostgreSQL {1}'
+  [pg_make_failed]='PostgreSQL {1} could not be made. The last lines of {2}:
+{3}'
+  [pg_make_failed.next]='if the network is down, repeat the command when it is back; or use a PostgreSQL of yours: scripts/setup --pg /path/to/pg_config'
   [pg_unusable]='the PostgreSQL in {1} does not run: {2}'
   [pg_unusable.next]='scripts/clean, then repeat the command; or use a PostgreSQL of yours: scripts/setup --pg /path/to/pg_config'
   [pg_copy]='missing  a private copy of PostgreSQL {1}: copying from {2} (yours is not touched)'

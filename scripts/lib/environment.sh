@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# environment.sh STEP [--pg PATH]: makes the step's PGRX_HOME (its own database cluster, port and preload setting) if it is
+# environment.sh STEP [--pg MAJOR|PATH]: makes the step's PGRX_HOME (its own database cluster, port and preload setting) if it is
 # missing, and prints the shell commands that select it. scripts/env and scripts/run evaluate them. Messages go to stderr.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=tools.sh
 . "$LIB/tools.sh"
 exec 3>&1 1>&2
 
-want='' pg=${PG_CONFIG:-}
+want='' pg=$(chosen_pg)
 while [ $# -gt 0 ]; do
   case $1 in
     --pg) pg=${2:?}; shift ;;
@@ -19,6 +19,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$want" ] || { text usage_env "$(list_steps | sed 's/^/    /')"; exit 2; }
 step=$(resolve_step "$want")
+one_major "$pg"
 
 # ---- what set-up has made
 prefix_config=$(selected_pg_config "$pg")
@@ -85,16 +86,21 @@ printf 'base_port = %s\nbase_testing_port = %s\n\n[configs]\n%s\n' "$base" $((ba
 if cmp -s "$home/config.toml.new" "$home/config.toml"; then
   rm "$home/config.toml.new"
 else
-  # cargo compiles the bindings anew when this file is newer than they are. Another port is no reason for that.
-  if [ "$(grep '^pg' "$home/config.toml")" = "$configs" ]; then touch -r "$home/config.toml" "$home/config.toml.new"; fi
   mv "$home/config.toml.new" "$home/config.toml"
 fi
 
+# cargo would compile the bindings of all majors anew whenever this file is newer than they are: a new port, or a further major,
+# is no reason for that. So it is always old.
+touch -d @0 "$home/config.toml"
+
 # The bindings are compiled from the headers of one PostgreSQL. When the same major comes from another place than the last time,
-# they have to be compiled again: cargo watches the config.toml of the step that they were compiled for, whichever it was.
-made_from="$prefix_config in $(target_dir)"
+# they have to be compiled again: cargo does so when the output of their build script is gone.
+target=$(target_dir)
+made_from="$prefix_config in $target"
 if [ "$(cat "$HERE/bindings-$major" 2> /dev/null)" != "$made_from" ]; then
-  touch "$HERE"/step*/config.toml
+  if [ -e "$HERE/bindings-$major" ]; then
+    for d in "$target"/{*,workshops/*/*}/build/pgrx-pg-sys-*/out/pg"$major".rs; do rm -f "${d%/out/*}/output"; done
+  fi
   echo "$made_from" > "$HERE/bindings-$major"
 fi
 

@@ -3,8 +3,8 @@
 MSG=(
   [error]='エラー: {1}'
   [next]='  次の操作: {1}'
-  [usage_setup]='使い方: scripts/setup [--pg パス/pg_config] [--quiet] [--lang en|ja]'
-  [usage_run]='使い方: scripts/run ステップ [--pg パス/pg_config] [--lang en|ja]
+  [usage_setup]='使い方: scripts/setup [--pg 15|16|17|18|all|パス/pg_config] [--quiet] [--lang en|ja]'
+  [usage_run]='使い方: scripts/run ステップ [--pg 15|16|17|18|パス/pg_config] [--lang en|ja]
         scripts/run --stop [ステップ]   このチェックアウトのサーバー (または 1 つのステップのサーバー) を停止します
         scripts/run --log [ステップ]    サーバーログを表示し続けます
 ステップの一覧:
@@ -75,6 +75,22 @@ MSG=(
   [pg_platform.next]='PostgreSQL 15 から 18 をサーバー用ヘッダファイルとともにインストールし、次を実行してください: scripts/setup --pg /パス/pg_config'
   [pg_hash]='{1} はこのワークブックが想定するファイルではありません (SHA-256 が一致しません)。ファイルは削除しました'
   [pg_hash.next]='もう一度実行してください'
+  [unknown_major]='PostgreSQL「{1}」は用意されていません。指定できるメジャーバージョン: {2}'
+  [unknown_major.next]='scripts/setup --pg 18   (pg_config のパスも指定できます: --pg /パス/pg_config)'
+  [pg_not_debian]='PostgreSQL {1} は Debian から取得します (15 は Debian 12、17 は Debian 12 以降) が、この環境は {2} です'
+  [pg_not_debian.next]='PostgreSQL {1} をサーバー用ヘッダファイルとともにインストールし、次を実行してください: scripts/setup --pg /パス/pg_config'
+  [pg_no_mirror]='PostgreSQL {1} は Debian のミラーから取得しますが、apt の取得元に「{2}」のミラーがありません'
+  [pg_no_mirror.next]='/etc/apt/sources.list に Debian のミラーを追加してください。または PostgreSQL {1} をサーバー用ヘッダファイルとともにインストールし、次を実行してください: scripts/setup --pg /パス/pg_config'
+  [pg_no_keyring]='PostgreSQL {1} は Debian のミラーから取得しますが、検証に使う鍵がありません ({2})'
+  [pg_no_keyring.next]='apt-get install debian-archive-keyring の後、もう一度実行してください'
+  [pg_build]='不足     PostgreSQL {1}: Debian のソースパッケージから、アサーションを有効にしてビルドします (約 3 分。結果はすべてのチェックアウトで共有します)'
+  [pg_source]='PostgreSQL {1} のソース'
+  [pg_compile]='PostgreSQL {1}'
+  [pg_unpack]='不足     PostgreSQL {1}: Debian のパッケージを展開します (インストールはしません)'
+  [pg_packages]='PostgreSQL {1} のパッケージ'
+  [pg_make_failed]='PostgreSQL {1} を用意できませんでした。{2} の最後の出力:
+{3}'
+  [pg_make_failed.next]='ネットワークが使えない場合は、復旧後にもう一度実行してください。手元の PostgreSQL を使う場合: scripts/setup --pg /パス/pg_config'
   [pg_unusable]='{1} の PostgreSQL が動作しません: {2}'
   [pg_unusable.next]='scripts/clean の後、もう一度実行してください。手元の PostgreSQL を使う場合: scripts/setup --pg /パス/pg_config'
   [pg_copy]='不足     PostgreSQL {1} の専用コピー: {2} からコピーします (元のものは変更しません)'
