@@ -5,6 +5,7 @@
 //! removes it, but it cannot restart, crash or promote one, has no standby, and brings an asynchronous runtime.
 
 use postgres::{Client, Config, NoTls};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -362,8 +363,8 @@ impl Guard {
             cat > /dev/null
             id=$(sed -n '7s/.* //p' "$2/data/postmaster.pid" 2> /dev/null)
             "$1/pg_ctl" stop -s -D "$2/data" -m immediate -t 20 > /dev/null 2>&1
-            for process in /proc/[0-9]*; do
-                if [ "$(readlink "$process/cwd")" = "$2/data" ]; then kill -KILL "${process#/proc/}" 2> /dev/null; fi
+            for process in $(find /proc -maxdepth 2 -name cwd -lname "$2/data" 2> /dev/null); do
+                process=${process#/proc/}; kill -KILL "${process%/cwd}" 2> /dev/null
             done
             if [ -n "$id" ]; then ipcrm -m "$id" 2> /dev/null; fi
             rm -rf "$2"
@@ -446,7 +447,15 @@ fn user_id() -> Result<u32> {
 
 /// Sends a signal, by its name without SIG.
 pub fn signal(pid: i32, signal: &str) -> Result<()> {
-    run(Command::new("kill").args(["-s", signal, &pid.to_string()]))
+    let number = match signal {
+        "TERM" => Signal::TERM,
+        "KILL" => Signal::KILL,
+        "INT" => Signal::INT,
+        "USR1" => Signal::USR1,
+        other => return Err(format!("SIG{other} is not one that the checks send").into()),
+    };
+    let process = Pid::from_raw(pid).ok_or_else(|| format!("{pid} is no process ID"))?;
+    kill_process(process, number).map_err(|error| format!("SIG{signal} to {pid}: {error}").into())
 }
 
 /// Has this process ended? A zombie has: nobody is left to collect its exit code.

@@ -8,11 +8,16 @@ use libtest_mimic::{Arguments, Trial};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 use workbook::checks::{self, Subject, Tier};
 use workbook::throwaway::{Result, explain};
 
+/// How many checks run side by side, each on clusters of its own. They wait more than they compute.
+const SIDE_BY_SIDE: usize = 6;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(SIDE_BY_SIDE));
     match trials(&arguments) {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {
@@ -42,8 +47,12 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
             let installation = installation.clone();
             trials.push(Trial::test(name(check), move || {
                 let installation = installation.ok_or("nothing is installed")?;
-                let subject = Subject { installation, step: step.into() };
-                (check.run)(&subject).map_err(|error| explain(&error).into())
+                let subject = Subject::new(installation, step);
+                let start = Instant::now();
+                let verdict = (check.run)(&subject).map_err(|error| explain(&error).into());
+                println!("{step}/{}: {:.1} s", check.id, start.elapsed().as_secs_f64());
+                subject.notes().iter().for_each(|note| println!("    {note}"));
+                verdict
             }));
         }
     }

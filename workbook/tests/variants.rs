@@ -12,7 +12,7 @@ use workbook::checks::{self, Check, Subject, Tier};
 use workbook::throwaway::{Result, explain};
 
 /// How many variants are built and judged side by side: a check that waits leaves the processors to the next one's compiler.
-const SIDE_BY_SIDE: usize = 4;
+const SIDE_BY_SIDE: usize = 6;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -37,8 +37,8 @@ struct Variant {
     step: String,
     name: String,
     patch: PathBuf,
-    check: &'static Check,
-    says: String,
+    /// The checks that must refuse it, each with a part of what it says.
+    red: Vec<(&'static Check, String)>,
 }
 
 fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
@@ -51,9 +51,12 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<std::io::Result<_>>()?;
         patches.sort();
+        let mut unproven: Vec<_> = checks.iter().map(|check| check.id).collect();
         for patch in patches {
-            let variant = read(step, checks, patch)?;
-            if variant.check.tier == Tier::Long && !long {
+            let mut variant = read(step, checks, patch)?;
+            unproven.retain(|id| variant.red.iter().all(|(check, _)| check.id != *id));
+            variant.red.retain(|(check, _)| long || check.tier != Tier::Long);
+            if variant.red.is_empty() {
                 continue;
             }
             let (root, workshops) = (root.clone(), workshops.clone());
@@ -64,6 +67,9 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
                 workshops.lock().map_err(|error| error.to_string())?.push(workshop);
                 verdict
             }));
+        }
+        if !unproven.is_empty() {
+            return Err(format!("{step}: no variant turns these checks red: {unproven:?}").into());
         }
     }
     if !arguments.list {
@@ -88,14 +94,23 @@ fn read(step: &str, checks: &'static [Check], patch: PathBuf) -> Result<Variant>
     for key in ["title.en", "title.ja", "lesson.en", "lesson.ja"] {
         line(key)?;
     }
-    let (red, says) = (line("red")?, line("says")?);
-    let check = checks.iter().find(|check| check.id == red);
-    let check = check.ok_or(format!("{}: {step} has no check \"{red}\"", patch.display()))?;
+    let mut red = Vec::new();
+    let mut header = text.lines().take_while(|line| !line.is_empty());
+    while let Some(line) = header.next() {
+        let Some(id) = line.strip_prefix("red: ") else { continue };
+        let check = checks.iter().find(|check| check.id == id);
+        let check = check.ok_or(format!("{}: {step} has no check \"{id}\"", patch.display()))?;
+        let says = header.next().and_then(|line| line.strip_prefix("says: ")).filter(|says| !says.is_empty());
+        red.push((check, says.ok_or(format!("{}: no line \"says: ...\" below \"{line}\"", patch.display()))?.into()));
+    }
+    if red.is_empty() {
+        return Err(format!("{}: no line \"red: ...\"", patch.display()).into());
+    }
     let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Variant { step: step.into(), name, patch, check, says })
+    Ok(Variant { step: step.into(), name, patch, red })
 }
 
-/// Builds the variant and fails unless its check refuses it, for the stated reason.
+/// Builds the variant and fails unless its checks refuse it, each for the stated reason.
 fn judge(root: &Path, workshop: &Workshop, variant: &Variant) -> Result<()> {
     let shell = Shell::of(root, &variant.step)?;
     let folder = shell.scratch()?.join("variants").join(format!("{}-{}", variant.step, variant.name));
@@ -109,12 +124,16 @@ fn judge(root: &Path, workshop: &Workshop, variant: &Variant) -> Result<()> {
     }
     let installation = shell.installation()?.copy_to(&folder)?;
     workshop.install(&shell, &variant.step, &source, &installation)?;
-    let subject = Subject { installation: Arc::new(installation), step: variant.step.clone() };
-    let verdict = (variant.check.run)(&subject);
+    let subject = Subject::new(Arc::new(installation), &variant.step);
+    let wrong: Vec<_> = variant.red.iter().filter_map(|(check, says)| refusal(&subject, check, says).err()).collect();
     fs::remove_dir_all(&folder)?;
-    match verdict.map_err(|failure| explain(&failure)) {
-        Ok(()) => Err(format!("the check \"{}\" does not refuse it", variant.check.id).into()),
-        Err(error) if error.lines().next().unwrap_or_default().contains(&variant.says) => Ok(()),
-        Err(error) => Err(format!("refused for another reason than \"{}\": {error}", variant.says).into()),
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+fn refusal(subject: &Subject, check: &Check, says: &str) -> std::result::Result<(), String> {
+    match (check.run)(subject).map_err(|failure| explain(&failure)) {
+        Ok(()) => Err(format!("the check \"{}\" does not refuse it", check.id)),
+        Err(error) if error.lines().next().unwrap_or_default().contains(says) => Ok(()),
+        Err(error) => Err(format!("\"{}\" refuses it for another reason than \"{says}\": {error}", check.id)),
     }
 }

@@ -277,6 +277,7 @@ mod outside {
              CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql
                  AS 'BEGIN INSERT INTO public.seen VALUES (current_user); RETURN NULL; END';
              CREATE TRIGGER look AFTER DELETE ON step3.counted EXECUTE FUNCTION look();
+             ALTER TABLE step3.counted ENABLE ALWAYS TRIGGER look;
              INSERT INTO step3.counted VALUES ('delta', 0)",
         );
         server.total();

@@ -308,6 +308,7 @@ mod outside {
              CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql
                  AS 'BEGIN INSERT INTO public.seen VALUES (current_user); RETURN NULL; END';
              CREATE TRIGGER look AFTER DELETE ON step4.counted EXECUTE FUNCTION look();
+             ALTER TABLE step4.counted ENABLE ALWAYS TRIGGER look;
              GRANT mallory TO counter;
              INSERT INTO step4.counted VALUES ('delta', 0)",
         );

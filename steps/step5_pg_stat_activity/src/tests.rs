@@ -320,6 +320,7 @@ mod outside {
              CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql
                  AS 'BEGIN INSERT INTO public.seen VALUES (current_user); RETURN NULL; END';
              CREATE TRIGGER look AFTER DELETE ON step5.counted EXECUTE FUNCTION look();
+             ALTER TABLE step5.counted ENABLE ALWAYS TRIGGER look;
              INSERT INTO step5.counted VALUES ('delta', 0)",
         );
         server.all_have_looked();

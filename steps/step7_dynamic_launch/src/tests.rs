@@ -330,6 +330,7 @@ mod outside {
              CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql
                  AS 'BEGIN INSERT INTO public.seen VALUES (current_user); RETURN NULL; END';
              CREATE TRIGGER look AFTER DELETE ON step7.counted EXECUTE FUNCTION look();
+             ALTER TABLE step7.counted ENABLE ALWAYS TRIGGER look;
              INSERT INTO step7.counted VALUES ('delta', 0)",
         );
         server.all_have_looked();

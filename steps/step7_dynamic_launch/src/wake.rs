@@ -86,13 +86,9 @@ unsafe extern "C-unwind" fn start_shared_memory() {
 // ANCHOR_END: shared
 
 // ANCHOR: sleeper
-/// Is this process one of our workers? What a worker itself writes needs no wake-up.
-static IS_WORKER: AtomicBool = AtomicBool::new(false);
-
 /// Makes this worker one that can be woken, until it ends. To be called when it is connected, before it first looks for work.
 /// Where no place is free it cannot be woken, and finds its work at the end of a nap.
 pub fn register() {
-    IS_WORKER.store(true, Ordering::Relaxed);
     // SAFETY: both are set once the worker is connected. The callback frees the place while shared memory is still attached.
     unsafe {
         let free = |sleeper: &&Sleeper| {
@@ -188,14 +184,13 @@ unsafe extern "C-unwind" fn see_commit_prepared(
 mod step7 {
     use super::*;
 
-    /// The trigger function: notes that the end of this transaction, if it is a commit, leaves work.
+    /// The trigger function: notes that the end of this transaction, if it is a commit, leaves work. In a worker it stays silent,
+    /// as all triggers do there: what a worker itself writes needs no wake-up.
     #[pg_trigger]
     fn wake<'a>(
         _trigger: &'a PgTrigger<'a>,
     ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, core::convert::Infallible> {
-        if !IS_WORKER.load(Ordering::Relaxed) {
-            WAKE_AT_COMMIT.store(true, Ordering::Relaxed);
-        }
+        WAKE_AT_COMMIT.store(true, Ordering::Relaxed);
         Ok(None)
     }
 }

@@ -11,9 +11,10 @@ mod step5;
 mod step6;
 mod step7;
 
-use crate::throwaway::{Installation, Mode, Result, Throwaway, limit};
+use crate::throwaway::{Installation, Mode, Result, Throwaway, limit, signal};
 use postgres::Client;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// When a check is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +56,25 @@ pub struct Subject {
     pub installation: Arc<Installation>,
     /// The step's full name: that of the library, of the extension and of the workers' type.
     pub step: String,
+    notes: Mutex<Vec<String>>,
 }
 
 impl Subject {
+    /// This step in this installation.
+    pub fn new(installation: Arc<Installation>, step: &str) -> Self {
+        Self { installation, step: step.into(), notes: Mutex::default() }
+    }
+
+    /// Keeps a figure that a check has measured.
+    pub fn note(&self, text: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    /// What the checks have measured, since the last time that this was asked.
+    pub fn notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The step's short name, which is its schema and the prefix of its settings.
     pub fn short(&self) -> &str {
         self.step.split('_').next().unwrap_or(&self.step)
@@ -145,6 +162,20 @@ pub fn total(subject: &Subject, server: &Throwaway, client: &mut Client) -> Resu
     let left = format!("SELECT count(*) FROM {schema}.counted WHERE type = 'delta'");
     server.eventually("no delta left", limit(), || (number(client, &left).ok()? == 0).then_some(()))?;
     number(client, &format!("SELECT value FROM {schema}.counted WHERE type = 'total'"))
+}
+
+/// Wakes these workers by SIGUSR1 until their database counts so many more commits.
+pub fn drive(server: &Throwaway, pids: &[i32], commits: i64) -> Result<()> {
+    let counted = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
+    let mut other = server.connect("template1")?;
+    let target = number(&mut other, counted)? + commits;
+    server.eventually("cycles", Duration::from_secs(60), || {
+        for _ in 0..10 {
+            pids.iter().try_for_each(|pid| signal(*pid, "USR1")).ok()?;
+            std::thread::sleep(Duration::from_micros(500)); // signals that come together count as one
+        }
+        (number(&mut other, counted).ok()? >= target).then_some(())
+    })
 }
 
 /// xorshift: enough to make moments that nobody has chosen.

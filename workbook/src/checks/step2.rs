@@ -65,6 +65,7 @@ fn drop_database(subject: &Subject) -> Result<()> {
 
     let mark = server.mark();
     client.batch_execute("DROP DATABASE postgres WITH (FORCE)")?;
+    server.wait_log(mark, &format!("\"{}\" (PID {before}) exited with exit code 1", subject.step))?;
     server.wait_log(mark, "database \"postgres\" does not exist")?;
     client.batch_execute("CREATE DATABASE postgres")?;
     let mark = server.mark();

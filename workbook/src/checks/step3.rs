@@ -1,7 +1,8 @@
 //! Step 3: work happens in short transactions.
 
-use super::{Check, Random, Subject, Tier, cpu_ticks, expect, number, private_memory, ready, total};
+use super::{Check, Random, Subject, Tier, cpu_ticks, drive, expect, number, private_memory, ready, total};
 use crate::throwaway::{Mode, Result, Throwaway, limit, signal};
+use postgres::Client;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ pub const CHECKS: &[Check] = &[
     Check { id: "idle_writes_nothing", tier: Tier::Full, run: idle_writes_nothing },
     Check { id: "lock_timeout", tier: Tier::Full, run: lock_timeout },
     Check { id: "trigger_rights", tier: Tier::Full, run: trigger_rights },
+    Check { id: "trigger_of_another", tier: Tier::Full, run: trigger_of_another },
+    Check { id: "standby_reads", tier: Tier::Full, run: standby_reads },
     Check { id: "memory", tier: Tier::Long, run: memory },
     Check { id: "nothing_lost", tier: Tier::Long, run: nothing_lost },
 ];
@@ -57,6 +60,8 @@ fn poison(subject: &Subject) -> Result<()> {
     expect(&server, used <= 20, || {
         format!("the workers have used {used} ticks of CPU in 3 s, expected next to nothing")
     })?;
+    // Meanwhile the others go on: a client's delta is taken as ever.
+    client.batch_execute(&format!("SET lock_timeout = '1s'; INSERT INTO {schema}.counted VALUES ('delta', 0)"))?;
     let sum = number(&mut client, &format!("SELECT sum(value) FROM {schema}.counted"))?;
     expect(&server, sum == 2147483650, || {
         format!("total and deltas are {sum}, expected 2147483650: something is lost")
@@ -86,24 +91,27 @@ fn idle_writes_nothing(subject: &Subject) -> Result<()> {
     let (server, mut client) = ready(subject, &conf)?;
     let pids = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
     drive(&server, &pids, 4)?; // settles: hint bits and the like are written once
+    // The server's own writing, from 18 on also each worker's.
+    let by_worker = |client: &mut Client| -> Result<i64> {
+        match subject.installation.major {
+            ..18 => Ok(0),
+            _ => {
+                let sql =
+                    "SELECT sum((pg_stat_get_backend_wal(pid)).wal_records) FROM pg_stat_activity WHERE pid = ANY($1)";
+                Ok(client.query_one(&format!("SELECT ({sql})::int8"), &[&&pids[..]])?.get(0))
+            }
+        }
+    };
+    let records = by_worker(&mut client)?;
     let place = "SELECT pg_current_wal_insert_lsn()::text || ' ' || pg_snapshot_xmax(pg_current_snapshot())::text";
     let before: String = client.query_one(place, &[])?.get(0);
     drive(&server, &pids, 1000)?;
     let after: String = client.query_one(place, &[])?.get(0);
     expect(&server, before == after, || {
         format!("WAL position and next transaction ID: {before} before 1,000 idle cycles, {after} after")
-    })
-}
-
-/// Makes the workers go through so many cycles by setting their latches.
-fn drive(server: &Throwaway, pids: &[i32], cycles: i64) -> Result<()> {
-    let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
-    let mut other = server.connect("template1")?;
-    let target = number(&mut other, commits)? + cycles;
-    server.eventually("idle cycles", Duration::from_secs(60), || {
-        pids.iter().try_for_each(|pid| signal(*pid, "USR1")).ok()?;
-        (number(&mut other, commits).ok()? >= target).then_some(())
-    })
+    })?;
+    let more = by_worker(&mut client)? - records;
+    expect(&server, more == 0, || format!("the workers have written {more} WAL records in 1,000 idle cycles"))
 }
 
 /// `statement_timeout` is not armed in a worker; `lock_timeout` is.
@@ -123,25 +131,78 @@ fn lock_timeout(subject: &Subject) -> Result<()> {
     expect(&server, line.contains("lock timeout"), || format!("expected a lock timeout, seen: {line}"))
 }
 
-/// An ordinary user owns the table and puts a trigger on it. It must not run as the worker, which is a superuser.
-fn trigger_rights(subject: &Subject) -> Result<()> {
+/// What an ordinary user's trigger does: it notes as whom it runs, after an attempt to become who the session is.
+const LOOK: &str = "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END;
+         INSERT INTO public.seen VALUES (current_user);
+         RETURN NULL; END $$";
+
+/// As whom the triggers of `mallory` ran, while the worker counted a delta.
+fn seen_by_mallory(subject: &Subject, preparation: &str) -> Result<(Throwaway, Option<String>)> {
     let (server, mut client) = ready(subject, &[])?;
     let schema = subject.short();
     client.batch_execute(&format!(
-        "CREATE ROLE mallory; CREATE TABLE seen (who text, super bool); GRANT INSERT ON seen TO PUBLIC;
+        "CREATE ROLE mallory; CREATE TABLE seen (who text); GRANT INSERT ON seen TO PUBLIC;
          GRANT USAGE ON SCHEMA {schema} TO mallory; GRANT CREATE ON SCHEMA public TO mallory;
-         ALTER TABLE {schema}.counted OWNER TO mallory; SET ROLE mallory;
-         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END;
-             INSERT INTO public.seen VALUES (current_user, current_setting('is_superuser')::bool);
-             RETURN NULL; END $$;
-         CREATE TRIGGER look AFTER DELETE ON {schema}.counted EXECUTE FUNCTION look();
-         INSERT INTO {schema}.counted VALUES ('delta', 1);
-         RESET ROLE"
+         {preparation}; RESET ROLE;
+         INSERT INTO {schema}.counted VALUES ('delta', 1)"
     ))?;
     total(subject, &server, &mut client)?;
-    let who: Option<String> = client.query_one("SELECT string_agg(DISTINCT who, ', ') FROM seen", &[])?.get(0);
+    let who = client.query_one("SELECT string_agg(DISTINCT who, ', ') FROM seen", &[])?.get(0);
+    Ok((server, who))
+}
+
+/// An ordinary user owns the table and puts a trigger on it. It must not run as the worker, which is a superuser.
+fn trigger_rights(subject: &Subject) -> Result<()> {
+    let schema = subject.short();
+    let (server, who) = seen_by_mallory(
+        subject,
+        &format!(
+            "ALTER TABLE {schema}.counted OWNER TO mallory; SET ROLE mallory; {LOOK};
+             CREATE TRIGGER look AFTER DELETE ON {schema}.counted EXECUTE FUNCTION look();
+             ALTER TABLE {schema}.counted ENABLE ALWAYS TRIGGER look"
+        ),
+    )?;
     expect(&server, who.as_deref() == Some("mallory"), || format!("the trigger ran as {who:?}, expected as mallory"))
+}
+
+/// An ordinary user who has only the right TRIGGER: the trigger would run as the table's owner, so it must not run at all.
+fn trigger_of_another(subject: &Subject) -> Result<()> {
+    let schema = subject.short();
+    let (server, who) = seen_by_mallory(
+        subject,
+        &format!(
+            "GRANT TRIGGER ON {schema}.counted TO mallory; SET ROLE mallory; {LOOK};
+             CREATE TRIGGER look_d AFTER DELETE ON {schema}.counted EXECUTE FUNCTION look();
+             CREATE TRIGGER look_i AFTER INSERT OR UPDATE ON {schema}.counted FOR EACH ROW
+                 WHEN (NEW.type = 'total') EXECUTE FUNCTION look()"
+        ),
+    )?;
+    expect(&server, who.is_none(), || format!("the trigger ran as {who:?}, expected not to run"))
+}
+
+/// On a standby the worker looks, and writes nothing. After the promotion it works.
+fn standby_reads(subject: &Subject) -> Result<()> {
+    let (primary, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    // A delta that nobody can count, so that there is work on the standby.
+    client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('total', 2147483647), ('delta', 1)"))?;
+    let standby = primary.standby(&[])?;
+    subject.start(&standby)?;
+    let pid = subject.pid(&standby, 1)?;
+    drive(&standby, &[pid], 20)?;
+    let log = standby.log();
+    let complaint = log.lines().find(|line| line.contains("ERROR:") || line.contains("rolled back"));
+    expect(&standby, complaint.is_none() && subject.pid_now(&standby, 1) == Some(pid), || {
+        format!("on the standby: {complaint:?}")
+    })?;
+    let mark = standby.mark();
+    standby.promote()?;
+    standby.wait_log(mark, "integer out of range")?;
+    let mut client = standby.connect("postgres")?;
+    client.batch_execute(&format!("UPDATE {schema}.counted SET value = 1 WHERE type = 'total'"))?;
+    let seen = total(subject, &standby, &mut client)?;
+    expect(&standby, seen == 2, || format!("after the promotion the total is {seen}, expected 2"))
 }
 
 fn memory(subject: &Subject) -> Result<()> {
@@ -192,6 +253,14 @@ fn nothing_lost(subject: &Subject) -> Result<()> {
                 }
             });
         }
+        // Awake all the time, so that the end comes in the middle of something.
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let workers = server.processes(&subject.step);
+                workers.iter().for_each(|(pid, _)| drop(signal(*pid, "USR1")));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
         let chaos = || -> Result<()> {
             let mut random = Random(std::process::id() as u64 | 1);
             for round in 0..50 {

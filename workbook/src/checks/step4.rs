@@ -150,6 +150,9 @@ fn few_rights(subject: &Subject) -> Result<()> {
         client.batch_execute(&format!("GRANT {right} ON {short}.counted TO counter"))?;
         total(subject, &server, &mut client)?;
     }
+    client.batch_execute(&format!("REVOKE USAGE ON SCHEMA {short} FROM counter"))?;
+    let mark = server.mark();
+    server.wait_log(mark, &format!("permission denied for schema {short}"))?;
     Ok(())
 }
 

@@ -69,11 +69,14 @@ fn failed_statement(subject: &Subject) -> Result<()> {
     expect(&server, line.contains(&format!("DELETE FROM {schema}.counted")), || line.clone())
 }
 
-/// Of the states of `pg_stat_activity` a worker shows `active` and `idle`. An error leaves it idle, not in an aborted transaction.
+/// Of the states that PostgreSQL knows a worker shows `active` and `idle`, and `disabled` while `track_activities` is off. It has
+/// no client, so it never waits for one in a transaction: neither `idle in transaction` nor, after an error, `(aborted)`; and
+/// nobody calls it by the fast path.
 fn states(subject: &Subject) -> Result<()> {
     let (server, mut client) = ready(subject, &[])?;
     let mut other = server.connect("template1")?;
     let schema = subject.short();
+    let pid = subject.pid(&server, 1)?;
     client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('total', 2147483647), ('delta', 1)"))?;
     server.wait_log(0, "integer out of range")?;
     let sql = format!(
@@ -84,7 +87,16 @@ fn states(subject: &Subject) -> Result<()> {
         let seen = number(&mut other, &sql)?;
         expect(&server, seen == 0, || format!("{seen} workers in another state than active or idle"))?;
     }
-    in_state(&server, &mut other, subject.pid(&server, 1)?, "idle")?;
+    in_state(&server, &mut other, pid, "idle")?;
+    client.batch_execute(&format!("DELETE FROM {schema}.counted; BEGIN; LOCK TABLE {schema}.counted"))?;
+    in_state(&server, &mut other, pid, "active")?;
+    client.batch_execute("COMMIT")?;
+    in_state(&server, &mut other, pid, "idle")?;
+    for (value, state) in [("off", "disabled"), ("on", "idle")] {
+        client.batch_execute(&format!("ALTER SYSTEM SET track_activities = {value}"))?;
+        client.batch_execute("SELECT pg_reload_conf()")?;
+        in_state(&server, &mut other, pid, state)?;
+    }
     Ok(())
 }
 
