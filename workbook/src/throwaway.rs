@@ -76,7 +76,10 @@ impl Installation {
     /// A copy below this folder, whose libraries and extensions can be changed without changing the original: PostgreSQL finds its
     /// files relative to its programs. The files are hard links, so it takes no room and no time.
     pub fn copy_to(&self, folder: &Path) -> Result<Self> {
-        let prefix = self.bin.parent().ok_or("no folder above bin")?;
+        // The folder above all parts: Debian keeps programs and shared files apart. The includes lie there, too.
+        let parts = [&self.lib, &self.share];
+        let prefix = self.bin.ancestors().skip(1).find(|folder| parts.iter().all(|part| part.starts_with(folder)));
+        let prefix = prefix.ok_or("no folder above bin")?;
         let copy = folder.join("pg").join(self.major.to_string());
         if copy.exists() {
             fs::remove_dir_all(&copy)?;
@@ -94,7 +97,7 @@ impl Installation {
                 std::os::unix::fs::symlink(entry.path(), link)?;
             }
         }
-        Self::of(&copy.join("bin/pg_config"))
+        Self::of(&copy.join(self.bin.strip_prefix(prefix)?).join("pg_config"))
     }
 
     fn program(&self, name: &str) -> Command {
