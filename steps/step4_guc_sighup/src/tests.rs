@@ -340,8 +340,9 @@ mod outside {
         } else {
             ("(1 ms .. 2147483647 ms)", "invalid configuration parameter name")
         };
+        let out_of_range = format!("0 ms is outside the valid range for parameter \"step4.naptime\" {range}");
         for (setting, value, error) in [
-            ("naptime", "0", &format!("0 ms is outside the valid range for parameter \"step4.naptime\" {range}")),
+            ("naptime", "0", out_of_range.as_str()),
             ("naptime", "'1 parsec'", "invalid value for parameter \"step4.naptime\": \"1 parsec\""),
             ("total_workers", "65", "65 is outside the valid range for parameter \"step4.total_workers\" (1 .. 64)"),
             ("database", &format!("'{long}'"), &format!("invalid value for parameter \"step4.database\": \"{long}\"")),
