@@ -453,6 +453,7 @@ pub fn signal(pid: i32, signal: &str) -> Result<()> {
     let number = match signal {
         "TERM" => Signal::TERM,
         "KILL" => Signal::KILL,
+        "HUP" => Signal::HUP,
         "INT" => Signal::INT,
         "USR1" => Signal::USR1,
         other => return Err(format!("SIG{other} is not one that the checks send").into()),
@@ -469,7 +470,8 @@ pub fn gone(pid: i32) -> bool {
     }
 }
 
-fn children(pid: i32) -> Vec<i32> {
+/// The processes that this one has started and that have not been collected.
+pub fn children(pid: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }

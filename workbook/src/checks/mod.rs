@@ -202,12 +202,12 @@ pub fn cpu_ticks(pids: &[i32]) -> Result<u64> {
     Ok(sum)
 }
 
-/// Anonymous memory of these processes, in kB.
-pub fn private_memory(pids: &[i32]) -> Result<u64> {
+/// Memory of these processes, in kB: `RssAnon` is what is in use of their own, `VmSize` the whole address space.
+pub fn memory(pids: &[i32], kind: &str) -> Result<u64> {
     let mut sum = 0;
     for pid in pids {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(":")).unwrap_or_default();
         sum += line.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
     }
     Ok(sum)
