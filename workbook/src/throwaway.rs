@@ -153,6 +153,7 @@ impl Throwaway {
 
     fn empty(installation: &Arc<Installation>) -> Result<Self> {
         let base = base()?;
+        SWEPT.call_once(|| sweep(installation, &base));
         let dir = tempfile::Builder::new().prefix("c").rand_bytes(5).tempdir_in(base)?;
         give_to_server(dir.path())?;
         let guard = Guard::new(installation, dir.path())?;
@@ -393,10 +394,42 @@ fn base() -> Result<PathBuf> {
     Ok(base)
 }
 
+static SWEPT: std::sync::Once = std::sync::Once::new();
+
+/// Removes what is left where not only a test was killed but its guard, too (the machine went down, say).
+fn sweep(installation: &Installation, base: &Path) {
+    // Whoever holds the folder has its path among its arguments: the guard of a cluster, the initdb of a template.
+    let commands: Vec<_> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .filter(|command| !command.is_empty())
+        .collect();
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let holder = |command: &Vec<u8>| {
+            let server = command.split(|byte| *byte == 0).next().is_some_and(|name| name.ends_with(b"/postgres"));
+            !server && command.windows(bytes.len()).any(|part| part == bytes)
+        };
+        // Between the making of a folder and the start of its guard lie some milliseconds.
+        let old = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+        let old = old.is_some_and(|age| age > Duration::from_secs(60));
+        let left = !name.starts_with("template-") && old && !commands.iter().any(holder);
+        if left && let Ok(mut guard) = Guard::new(installation, &path) {
+            guard.clean_up();
+        }
+    }
+}
+
 /// A cluster fresh from `initdb`, made once for each version. Made under another name and renamed, so that there is a whole one or
 /// none, also when two tests make it at once.
 fn template(installation: &Installation) -> Result<PathBuf> {
-    let template = base()?.join(format!("template-{}", installation.version));
+    // The programs tell one build from another of the same version.
+    let built = fs::metadata(installation.bin.join("postgres"))?;
+    let name = format!("template-{}-{:x}", installation.version, built.len());
+    let template = base()?.join(name.replace([' ', '(', ')', '/'], "_"));
     if template.exists() {
         return Ok(template);
     }

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use workbook::throwaway::{Installation, Mode, Result, Throwaway, limit};
+use workbook::throwaway::{Installation, Mode, Result, Throwaway, gone, limit, signal};
 
 fn installation() -> Result<Arc<Installation>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
@@ -59,13 +59,47 @@ fn a_wait_ends_with_the_log() -> Result<()> {
     Ok(())
 }
 
-/// The test below runs itself as a child: that makes a cluster, says where it is, and waits to be killed.
+/// The tests below run themselves as children. A child makes a cluster, says where it is, and waits to be killed, or ends at once.
 fn child() -> Result<()> {
     let cluster = Throwaway::new(&installation()?, &[])?;
     cluster.start()?;
     println!("\n{} {}", cluster.data().display(), cluster.postmaster()?);
+    if std::env::var_os("WORKBOOK_CHILD").is_some_and(|kind| kind == "brief") {
+        return Ok(());
+    }
     std::thread::sleep(Duration::from_secs(60));
     Err("nobody has killed the child".into())
+}
+
+/// Starts a child, and returns it with its data directory and its postmaster.
+fn with_child(test: &str, kind: &str) -> Result<(Child, String, i32)> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["--exact", test, "--nocapture"])
+        .env("WORKBOOK_CHILD", kind)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut text = String::new();
+    let mut out = child.stdout.take().ok_or("no output")?;
+    let end = Instant::now() + limit();
+    loop {
+        let mut bytes = [0; 1024];
+        let count = out.read(&mut bytes)?;
+        text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        if let Some(line) = text.lines().find(|line| line.starts_with('/') && line.contains("/data ")) {
+            let (data, pid) = line.split_once(' ').ok_or("no PID")?;
+            return Ok((child, data.to_owned(), pid.parse()?));
+        }
+        assert!(count > 0 && Instant::now() < end, "the child said only: {text}");
+    }
+}
+
+fn all_gone(data: &str, postmaster: i32, after: &str) {
+    let end = Instant::now() + limit();
+    while Path::new(data).exists() || !gone(postmaster) {
+        assert!(Instant::now() < end, "{data} or its postmaster {postmaster} is left after {after}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -73,33 +107,35 @@ fn nothing_is_left_of_a_killed_test() -> Result<()> {
     if std::env::var_os("WORKBOOK_CHILD").is_some() {
         return child();
     }
-    for signal in ["KILL", "INT"] {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--exact", "nothing_is_left_of_a_killed_test", "--nocapture"])
-            .env("WORKBOOK_CHILD", "1")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut text = String::new();
-        let mut out = child.stdout.take().ok_or("no output")?;
-        let end = Instant::now() + limit();
-        let (data, postmaster) = loop {
-            let mut bytes = [0; 1024];
-            let count = out.read(&mut bytes)?;
-            text.push_str(&String::from_utf8_lossy(&bytes[..count]));
-            if let Some(line) = text.lines().find(|line| line.starts_with('/') && line.contains("/data ")) {
-                let (data, pid) = line.split_once(' ').ok_or("no PID")?;
-                break (data.to_owned(), pid.parse::<i32>()?);
-            }
-            assert!(count > 0 && Instant::now() < end, "the child said only: {text}");
-        };
-        workbook::throwaway::signal(child.id() as i32, signal)?;
+    for name in ["KILL", "INT"] {
+        let (mut child, data, postmaster) = with_child("nothing_is_left_of_a_killed_test", "1")?;
+        signal(child.id() as i32, name)?;
         child.wait()?;
-        let end = Instant::now() + limit();
-        while Path::new(&data).exists() || !workbook::throwaway::gone(postmaster) {
-            assert!(Instant::now() < end, "{data} or its postmaster {postmaster} is left after SIG{signal}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        all_gone(&data, postmaster, name);
     }
+    Ok(())
+}
+
+/// Whoever kills the guard, too, leaves a running server. The next process that makes a cluster removes it.
+#[test]
+fn what_is_left_all_the_same_is_swept() -> Result<()> {
+    const NAME: &str = "what_is_left_all_the_same_is_swept";
+    if std::env::var_os("WORKBOOK_CHILD").is_some() {
+        return child();
+    }
+    let (mut first, data, postmaster) = with_child(NAME, "1")?;
+    let folder = data.strip_suffix("/data").ok_or("no data directory")?;
+    let guards = Command::new("pgrep").args(["-f", &format!("guard .*{folder}$")]).output()?;
+    for pid in String::from_utf8(guards.stdout)?.split_whitespace() {
+        signal(pid.parse()?, "KILL")?;
+    }
+    signal(first.id() as i32, "KILL")?;
+    first.wait()?;
+    assert!(Path::new(&data).exists() && !gone(postmaster), "the guard has not been killed");
+    let aged = Command::new("touch").args(["-d", "2 minutes ago", folder]).status()?;
+    assert!(aged.success());
+    let (mut second, _, _) = with_child(NAME, "brief")?;
+    second.wait()?;
+    all_gone(&data, postmaster, "the next start");
     Ok(())
 }
