@@ -61,6 +61,7 @@ extension_sql!("LOAD 'MODULE_PATHNAME';", name = "load_library", bootstrap);
 // ANCHOR: register
 /// Tells the postmaster what to start, when, and what to do when it ends. Worker `number` gets it as its argument.
 fn register(number: i32) {
+    // ANCHOR: hole_register
     BackgroundWorkerBuilder::new(&format!("{NAME} worker {number}")) // bgw_name: in ps and in the log
         .set_type(NAME) // bgw_type: the same for all our workers
         .set_library(NAME) // bgw_library_name: the file to load, without .so
@@ -69,6 +70,7 @@ fn register(number: i32) {
         .set_start_time(BgWorkerStartTime::PostmasterStart) // bgw_start_time: as early as possible
         .set_restart_time(Some(RESTART_TIME)) // bgw_restart_time: None would mean never again
         .load();
+    // ANCHOR_END: hole_register
 }
 // ANCHOR_END: register
 
@@ -86,6 +88,7 @@ pub extern "C-unwind" fn step1_registration_main(arg: pg_sys::Datum) {
     let name = BackgroundWorker::get_name();
     log!("{name}: started with argument {}", number.unwrap_or_default());
 
+    // ANCHOR: hole_loop
     loop {
         // Step 3 works here.
         // false means: told to stop (SIGTERM), or the postmaster is gone.
@@ -93,12 +96,15 @@ pub extern "C-unwind" fn step1_registration_main(arg: pg_sys::Datum) {
             break;
         }
     }
+    // ANCHOR_END: hole_loop
 
     log!("{name}: stopped");
+    // ANCHOR: hole_exit
     // Exit code 1 is a promise to come back: the postmaster starts the worker again after RESTART_TIME, unless the server is
     // shutting down. To return from here would be exit code 0, and 0 means: never again until the next start of the server.
     // SAFETY: proc_exit may be called anywhere in a backend's main; it does not return, and nothing here waits to be dropped.
     unsafe { pg_sys::proc_exit(1) };
+    // ANCHOR_END: hole_exit
 }
 // ANCHOR_END: main
 

@@ -35,10 +35,12 @@ pub extern "C-unwind" fn _PG_init() {
     if unsafe { pg_sys::IsBinaryUpgrade } {
         return;
     }
+    // ANCHOR: hole_two
     // On a standby this one starts as soon as the database can be read ...
     register(1, BgWorkerStartTime::ConsistentState);
     // ... and this one only after the promotion, when it can be written. On a primary the two moments are one.
     register(2, BgWorkerStartTime::RecoveryFinished);
+    // ANCHOR_END: hole_two
 }
 // ANCHOR_END: init
 
@@ -72,8 +74,10 @@ fn register(number: i32, start_time: BgWorkerStartTime) {
         .set_library(NAME) // bgw_library_name: the file to load, without .so
         .set_function("step2_db_connection_main") // bgw_function_name: the symbol to call in it
         .set_argument(number.into_datum()) // bgw_main_arg: one Datum, by value
+        // ANCHOR: hole_access
         .enable_spi_access() // BGWORKER_BACKEND_DATABASE_CONNECTION, and start time RecoveryFinished: so it stands before ...
         .set_start_time(start_time) // ... bgw_start_time (PostmasterStart is too early for a database connection)
+        // ANCHOR_END: hole_access
         .set_restart_time(Some(RESTART_TIME)) // bgw_restart_time: None would mean never again
         .load();
 }
@@ -91,10 +95,12 @@ pub extern "C-unwind" fn step2_db_connection_main(arg: pg_sys::Datum) {
     // A worker starts with its signals blocked. This installs the handler for SIGTERM, then unblocks them.
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
     let name = BackgroundWorker::get_name();
+    // ANCHOR: hole_connect
     // Now the process becomes a backend. No database would mean: shared catalogs only. No user means the bootstrap superuser,
     // the one who ran initdb: no password is asked, and pg_hba.conf is not read. Step 4 takes a role with fewer rights.
     // If this fails (no such database, no slot), the error is FATAL: exit code 1, and another try after RESTART_TIME.
     BackgroundWorker::connect_worker_to_spi(Some(DATABASE), None);
+    // ANCHOR_END: hole_connect
     log!("{name}: started with argument {}, connected to database {DATABASE}", number.unwrap_or_default());
 
     loop {

@@ -55,10 +55,12 @@ pub fn cycle() -> Result<Option<i32>, TxError> {
     let total = tx::run(|| {
         as_owner(|| {
             Spi::connect_mut(|client| {
+                // ANCHOR: hole_cycle
                 client.update(LOCK, None, &[])?;
                 let rows = client.update(ADD_UP, None, &[])?;
                 // first() alone would be an error where no row came back: another worker has been faster.
                 Ok(if rows.is_empty() { None } else { rows.first().get_one::<i32>()? })
+                // ANCHOR_END: hole_cycle
             })
         })
     })?;

@@ -81,6 +81,7 @@ pub fn run<T>(body: impl FnOnce() -> Result<T, TxError>) -> Result<T, TxError> {
         }
         Ok(value)
     });
+    // ANCHOR: hole_catch
     // catch_others catches ERROR and panic alike. The error is not thrown on, so the worker goes on, so we must tidy up.
     let result = PgTryBuilder::new(attempt).catch_others(|error| Err(error.into())).execute();
     // SAFETY: both are for the state that we are in: a transaction that has failed, then none.
@@ -93,6 +94,7 @@ pub fn run<T>(body: impl FnOnce() -> Result<T, TxError>) -> Result<T, TxError> {
         // nobody does it for a worker. Without it autovacuum would not see the dead rows before the worker's end.
         pg_sys::pgstat_report_stat(true);
     }
+    // ANCHOR_END: hole_catch
     result
 }
 // ANCHOR_END: run

@@ -126,10 +126,12 @@ pub extern "C-unwind" fn step4_guc_sighup_main(arg: pg_sys::Datum) {
         if !BackgroundWorker::wait_latch(Some(settings::naptime())) {
             break;
         }
+        // ANCHOR: hole_reload
         if BackgroundWorker::sighup_received() {
             settings::reload();
             log!("{name}: settings reloaded, naptime is {:?}", settings::naptime());
         }
+        // ANCHOR_END: hole_reload
     }
 
     log!("{name}: stopped");

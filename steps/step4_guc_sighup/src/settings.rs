@@ -21,6 +21,7 @@ pub const MAX_WORKERS: usize = 64;
 /// Defines the settings. Their contexts say when they may change: `Sighup` at a reload, `Postmaster` at a start only. What a
 /// worker reads once, to connect, must not seem to change afterwards. `Userset` would mean: in a session, and a worker has none.
 pub fn define() {
+    // ANCHOR: hole_naptime
     GucRegistry::define_int_guc(
         c"step4.naptime",
         c"How long a worker sleeps before it looks for work again.",
@@ -31,6 +32,7 @@ pub fn define() {
         GucContext::Sighup,
         GucFlags::UNIT_MS, // the value may be written as '1h', and SHOW gives it that way
     );
+    // ANCHOR_END: hole_naptime
     GucRegistry::define_bool_guc(
         c"step4.log_totals",
         c"Whether each new total is written to the server log.",
@@ -94,9 +96,11 @@ unsafe extern "C-unwind" fn check_name(
         if (*value).is_null() || CStr::from_ptr(*value).count_bytes() < pg_sys::NAMEDATALEN as usize {
             return true;
         }
+        // ANCHOR: hole_hook
         // The message is read, and its memory context is cleared, by the function that called this hook.
         pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(c"A name has at most 63 bytes.".as_ptr());
         false
+        // ANCHOR_END: hole_hook
     }
 }
 // ANCHOR_END: hook

@@ -25,6 +25,7 @@ pub fn set_name(worker: &str) {
 // ANCHOR: statement
 /// Reports that this statement is about to run, and returns it. `query_start` and `statement_timestamp()` are now.
 pub fn statement(sql: &'static CStr) -> &'static str {
+    // ANCHOR: hole_statement
     // SAFETY: the text lives as long as the process, so nobody finds a dangling pointer; the other calls copy.
     unsafe {
         pg_sys::debug_query_string = sql.as_ptr(); // for the STATEMENT line of an error in the log
@@ -32,6 +33,7 @@ pub fn statement(sql: &'static CStr) -> &'static str {
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, sql.as_ptr());
         pg_sys::set_ps_display(c"counting".as_ptr());
     }
+    // ANCHOR_END: hole_statement
     sql.to_str().unwrap_or_default()
 }
 
@@ -43,11 +45,13 @@ pub fn current() -> Option<&'static CStr> {
 
 /// Runs `report` with this statement as the current one, so that the log shows it below the message.
 pub fn with_statement(sql: Option<&'static CStr>, report: impl FnOnce()) {
+    // ANCHOR: hole_log
     // SAFETY: the text lives as long as the process.
     unsafe { pg_sys::debug_query_string = sql.map_or(ptr::null(), CStr::as_ptr) };
     report();
     // SAFETY: null means that nothing runs.
     unsafe { pg_sys::debug_query_string = ptr::null() };
+    // ANCHOR_END: hole_log
 }
 
 /// Reports that nothing runs. The last statement stays visible in `query`, as it does for a client's backend.

@@ -19,8 +19,10 @@ mod handlers {
 /// SIGTERM makes the worker end at the next place where interrupts are looked at: in [`sleep`], and all over PostgreSQL, so also
 /// in the middle of a query. The exit code is 1. SIGINT, the cancel, has its handler already, as the worker has a connection.
 pub fn install_handlers() {
+    // ANCHOR: hole_handlers
     compat::pqsignal(pg_sys::SIGHUP, Some(handlers::SignalHandlerForConfigReload));
     compat::pqsignal(pg_sys::SIGTERM, Some(handlers::die));
+    // ANCHOR_END: hole_handlers
     // SAFETY: the handlers are in place.
     unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
 }
@@ -30,6 +32,7 @@ pub fn install_handlers() {
 /// Sleeps until the latch is set, at most `nap`. Wait, reset, and only then look what has happened: whatever sets the latch after
 /// the reset ends the next wait at once, so nothing is ever missed.
 pub fn sleep(nap: Duration) {
+    // ANCHOR: hole_sleep
     let milliseconds = nap.as_millis().min(i32::MAX as u128) as core::ffi::c_long;
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: MyLatch is ours from the start to the end of this process. When the postmaster dies, the process ends in here.
@@ -44,6 +47,7 @@ pub fn sleep(nap: Duration) {
     })
     .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |_| ())
     .execute();
+    // ANCHOR_END: hole_sleep
 }
 
 /// Reads the settings again if a reload is due, and says whether it was.

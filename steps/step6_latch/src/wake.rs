@@ -121,6 +121,7 @@ unsafe extern "C-unwind" fn at_end_of_transaction(event: pg_sys::XactEvent::Type
         pg_sys::XactEvent::XACT_EVENT_COMMIT if WAKE_AT_COMMIT.swap(false, Ordering::Relaxed) => {
             // SAFETY: a plain variable of this process.
             let here = unsafe { pg_sys::MyDatabaseId }.to_u32();
+            // ANCHOR: hole_wake
             for sleeper in shared().into_iter().flat_map(|shared| &shared.sleepers) {
                 let latch = sleeper.latch.load(Ordering::Acquire);
                 if !latch.is_null() && sleeper.database.load(Ordering::Acquire) == here {
@@ -128,6 +129,7 @@ unsafe extern "C-unwind" fn at_end_of_transaction(event: pg_sys::XactEvent::Type
                     unsafe { pg_sys::SetLatch(latch) };
                 }
             }
+            // ANCHOR_END: hole_wake
         }
         // A prepared transaction is none of this session's any more.
         pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {

@@ -87,6 +87,7 @@ pub fn start(kind: &str, job: &Job) -> Result<i32, TxError> {
         let segment = pg_sys::dsm_create(size_of::<Report>(), 0);
         let report: *mut Report = pg_sys::dsm_segment_address(segment).cast();
         report.write(Report::new(pg_sys::MyLatch));
+        // ANCHOR: hole_launch
         let extra = format!(
             "{} {} {} {} {}",
             job.database.to_u32(),
@@ -105,6 +106,7 @@ pub fn start(kind: &str, job: &Job) -> Result<i32, TxError> {
             .set_start_time(BgWorkerStartTime::ConsistentState)
             .set_notify_pid(pg_sys::MyProcPid) // so that the postmaster tells us when it starts and ends
             .load_dynamic();
+        // ANCHOR_END: hole_launch
         let result = match started {
             Err(_) => Err(no_slot()),
             Ok(worker) => {
@@ -245,12 +247,14 @@ mod step7 {
                 Some(name) => pg_sys::get_role_oid(c_name(name).as_ptr(), false),
                 None => caller,
             };
+            // ANCHOR: hole_rights
             if !compat::may_become(caller, role) {
                 let code = PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE;
                 TxError::new(code, "permission denied to start a worker as another role")
                     .hint("You must be able to SET ROLE to it.")
                     .raise();
             }
+            // ANCHOR_END: hole_rights
             let flags = flags.iter().fold(0, |flags, flag| flags | bypass(flag.as_deref()));
             if flags != 0 && !pg_sys::superuser() {
                 let code = PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE;
