@@ -12,6 +12,8 @@ pub struct Environment {
     pub root: PathBuf,
     /// The step's full name, which is also the name of its library and its extension.
     pub step: String,
+    /// The folder of the crate that is built: the finished step's, or the learner's copy.
+    pub source: PathBuf,
     /// The step's own PGRX_HOME: data directory, log, socket.
     pub home: PathBuf,
     /// `pg_config` of the private PostgreSQL.
@@ -32,9 +34,12 @@ impl Environment {
                 .ok_or_else(|| Error::new(Message::NotInEnvironment(name.into()), Message::SelectStep))
         };
         let port = var("WORKBOOK_PORT")?;
+        let (root, step) = (PathBuf::from(var("WORKBOOK_ROOT")?), var("WORKBOOK_STEP")?);
+        let source = std::env::var_os("WORKBOOK_SOURCE").filter(|path| !path.is_empty());
         Ok(Environment {
-            root: var("WORKBOOK_ROOT")?.into(),
-            step: var("WORKBOOK_STEP")?,
+            source: source.map_or_else(|| root.join("steps").join(&step), PathBuf::from),
+            root,
+            step,
             home: var("PGRX_HOME")?.into(),
             pg_config: var("WORKBOOK_PG_CONFIG")?.into(),
             major: var("WORKBOOK_PG_MAJOR")?,

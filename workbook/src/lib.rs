@@ -6,15 +6,38 @@
 pub mod build;
 #[cfg(feature = "checks")]
 pub mod checks;
+#[cfg(feature = "learner")]
+pub mod cli;
 pub mod cluster;
+#[cfg(feature = "learner")]
+pub mod course;
+#[cfg(feature = "learner")]
+pub mod doctor;
 pub mod environment;
 pub mod error;
+#[cfg(feature = "learner")]
+pub mod judge;
+#[cfg(feature = "learner")]
+mod learner;
 pub mod log;
 pub mod messages;
+#[cfg(feature = "learner")]
+mod new;
 pub mod process;
+#[cfg(feature = "learner")]
+pub mod progress;
 pub mod run;
+#[cfg(feature = "learner")]
+pub mod said;
+#[cfg(feature = "learner")]
+pub mod starter;
+#[cfg(feature = "learner")]
+pub mod text;
 #[cfg(feature = "checks")]
 pub mod throwaway;
+
+#[cfg(feature = "learner")]
+mod watch;
 
 pub use environment::Environment;
 pub use error::{Error, Result};

@@ -1,29 +1,23 @@
-//! `workbook`: see `workbook --help`. Readers call it through `scripts/run`.
+//! `workbook`: see `workbook --help`. Learners call it as `cargo workbook`; `scripts/run` builds it without the learner's part.
 
-use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use workbook::{Environment, Lang, run};
 
-#[derive(Parser)]
-#[command(version, about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Build the step that the environment names (. scripts/env STEP), start its server, show its worker, open psql
-    Run,
-}
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // `scripts/run` has chosen a step, and there is nothing else that it could mean.
+    if std::env::args().nth(1).as_deref() == Some("run") && std::env::var_os("WORKBOOK_RUN").is_some() {
+        return live();
+    }
+    #[cfg(feature = "learner")]
+    return workbook::cli::main();
+    #[cfg(not(feature = "learner"))]
+    live()
+}
+
+/// Builds the step that the environment names, starts its server, shows its worker, opens psql.
+fn live() -> ExitCode {
     let lang = Lang::from_env();
-    let result = Environment::load().and_then(|env| match cli.command {
-        Command::Run => run::run(&env, lang),
-    });
-    match result {
+    match Environment::load().and_then(|env| run::run(&env, lang)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("{}", error.show(lang));

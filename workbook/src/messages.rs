@@ -1,5 +1,17 @@
 //! Everything that the command says, in both languages side by side: a message without one of them does not compile.
 
+/// A text in the reader's language: `tr!(lang, "English {x}", "Japanese {x}")`. Both are formatted with the variables in scope, so a
+/// text without one of them does not compile.
+#[macro_export]
+macro_rules! tr {
+    ($lang:expr, $en:literal, $ja:literal $(, $more:expr)* $(,)?) => {
+        match $lang {
+            $crate::Lang::En => format!($en $(, $more)*),
+            $crate::Lang::Ja => format!($ja $(, $more)*),
+        }
+    };
+}
+
 /// The reader's language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lang {
@@ -16,7 +28,20 @@ impl Lang {
             .iter()
             .filter_map(|name| std::env::var(name).ok())
             .find(|value| !value.is_empty());
-        if value.is_some_and(|value| value.starts_with("ja")) { Lang::Ja } else { Lang::En }
+        value.map_or(Lang::En, |value| Lang::named(&value))
+    }
+
+    /// The language of a name or a locale: `ja`, `ja_JP.UTF-8`.
+    pub fn named(value: &str) -> Self {
+        if value.starts_with("ja") { Lang::Ja } else { Lang::En }
+    }
+
+    /// Its name, as files and options have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lang::En => "en",
+            Lang::Ja => "ja",
+        }
     }
 }
 
@@ -24,15 +49,27 @@ impl Lang {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the texts below say what each is")]
 pub enum Message {
+    /// Said already, in the reader's language.
+    Said(String),
     Error(Box<Message>),
     Next(Box<Message>),
     LastLogLines,
     Building(String),
     BuildFailed(String),
     FixAndRun(String),
-    Starting { step: String, port: u16 },
+    FixYours {
+        source: String,
+        step: String,
+    },
+    Starting {
+        step: String,
+        port: u16,
+    },
     Waiting,
-    Alive { step: String, seconds: u64 },
+    Alive {
+        step: String,
+        seconds: u64,
+    },
     ProcessTable,
     Activity,
     NoActivityRow,
@@ -41,7 +78,10 @@ pub enum Message {
     Psql,
     NotInEnvironment(String),
     SelectStep,
-    CannotRun { program: String, why: String },
+    CannotRun {
+        program: String,
+        why: String,
+    },
     SetUp,
     AnotherRun,
     ServerDidNotStart,
@@ -52,12 +92,24 @@ pub enum Message {
     SharedMemory,
     TooManyWorkers,
     ClusterUnfit,
-    WorkerFatal { worker: String, why: String },
-    WorkerKeepsDying { worker: String, code: String },
+    WorkerFatal {
+        worker: String,
+        why: String,
+    },
+    WorkerKeepsDying {
+        worker: String,
+        code: String,
+    },
     NoWorker(String),
-    WorkerCrashed { worker: String, signal: String },
+    WorkerCrashed {
+        worker: String,
+        signal: String,
+    },
     ServerGone,
-    WorkerSilent { step: String, seconds: u64 },
+    WorkerSilent {
+        step: String,
+        seconds: u64,
+    },
     WorkerNotAlive(String),
     FreeDisk,
     Clean,
@@ -72,6 +124,7 @@ impl Message {
     pub fn text(&self, lang: Lang) -> String {
         use Message::*;
         let (en, ja) = match self {
+            Said(text) => return text.clone(),
             Error(cause) => (format!("error: {}", cause.text(lang)), format!("エラー: {}", cause.text(lang))),
             Next(what) => (format!("  next: {}", what.text(lang)), format!("  次の操作: {}", what.text(lang))),
             LastLogLines => ("The last lines of the server log:".into(), "サーバーログの最後の部分:".into()),
@@ -87,6 +140,13 @@ impl Message {
                 format!("correct steps/{step}/src, then: scripts/run {step}"),
                 format!("steps/{step}/src を修正した後: scripts/run {step}"),
             ),
+            FixYours { source, step } => {
+                let number = step.trim_start_matches("step").split('_').next().unwrap_or(step);
+                (
+                    format!("mend {source}/src, then: cargo workbook run {number}"),
+                    format!("{source}/src を修正した後: cargo workbook run {number}"),
+                )
+            }
             Starting { step, port } => (
                 format!("Starting PostgreSQL on port {port} with shared_preload_libraries = '{step}'"),
                 format!("PostgreSQL を起動します (ポート {port}、shared_preload_libraries = '{step}')"),

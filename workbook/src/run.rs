@@ -73,7 +73,7 @@ fn build_and_install(env: &Environment) -> Result<()> {
     let status = Command::new("cargo")
         .args(["pgrx", "install", "--pg-config"])
         .arg(&env.pg_config)
-        .current_dir(env.root.join("steps").join(&env.step))
+        .current_dir(&env.source)
         .status()
         .map_err(|error| {
             Error::new(Message::CannotRun { program: "cargo pgrx".into(), why: error.to_string() }, Message::SetUp)
@@ -81,7 +81,12 @@ fn build_and_install(env: &Environment) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    Err(Error::new(Message::BuildFailed(env.step.clone()), Message::FixAndRun(env.step.clone())))
+    let step = env.step.clone();
+    let next = match env.source.starts_with(env.root.join("steps")) {
+        true => Message::FixAndRun(step.clone()),
+        false => Message::FixYours { source: env.source.display().to_string(), step: step.clone() },
+    };
+    Err(Error::new(Message::BuildFailed(step), next))
 }
 
 /// Waits until every living worker of the step has reported itself. Ends early when that will not happen any more.

@@ -13,14 +13,27 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything may take: a start, a stop, an event that is waited for. WORKBOOK_LIMIT, in seconds, shortens it where an
 /// event is expected not to come.
 pub fn limit() -> Duration {
+    let chosen = LIMIT.load(Ordering::Relaxed);
+    if chosen > 0 {
+        return Duration::from_millis(chosen);
+    }
     let seconds = std::env::var("WORKBOOK_LIMIT").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(30))
+}
+
+/// The limit that [`set_limit`] has chosen, in milliseconds; 0 is none.
+static LIMIT: AtomicU64 = AtomicU64::new(0);
+
+/// Chooses how long anything may take from now on. `None`: as [`limit`] says.
+pub fn set_limit(limit: Option<Duration>) {
+    LIMIT.store(limit.map_or(0, |limit| limit.as_millis() as u64), Ordering::Relaxed);
 }
 
 /// How long to wait before looking again for something that sends no message.

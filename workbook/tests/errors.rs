@@ -7,6 +7,7 @@ fn environment() -> Environment {
     Environment {
         root: PathBuf::from("/nowhere"),
         step: "step1_registration".into(),
+        source: PathBuf::from("/nowhere/steps/step1_registration"),
         home: PathBuf::from("/nowhere/step1"),
         pg_config: PathBuf::from("/nowhere/bin/pg_config"),
         major: "18".into(),

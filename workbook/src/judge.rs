@@ -1,0 +1,437 @@
+//! The verdict on a learner's copy: built, installed, loaded, and judged by the step's checks.
+
+use crate::build::{Shell, Workshop};
+use crate::checks::{Check, Subject, Tier};
+use crate::course::Step;
+use crate::log;
+use crate::messages::Lang;
+use crate::said::{Said, Trouble};
+use crate::throwaway::{self, Installation, Throwaway, explain};
+use crate::tr;
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How many checks run side by side: most of them wait, for a server that starts or for a worker that naps.
+const SIDE_BY_SIDE: usize = 4;
+
+/// The shortest time after which the quick checks give up waiting. A machine that is slow to start a server gets more.
+const PATIENCE: Duration = Duration::from_millis(2000);
+
+/// How long a server that is ready may be without any worker, if the log has nothing to say.
+const ABSENT: Duration = Duration::from_millis(700);
+
+/// What happens, as it happens.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The dependencies are compiled, once.
+    FirstBuild,
+    /// The compiler works.
+    Building,
+    /// It is built and installed.
+    Built(Duration),
+    /// A server has started with it, and its worker has reported itself.
+    Booted(Duration),
+    /// These checks come now.
+    Tier(Tier, usize),
+    /// A check has passed.
+    Passed(&'static str, Duration),
+    /// All quick checks have passed, so long after the command.
+    Quick(Duration),
+}
+
+/// The verdict.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// All checks that were asked for have passed.
+    Green,
+    /// It does not compile: what the compiler says.
+    DoesNotCompile(String),
+    /// A check has failed.
+    Red(Red),
+}
+
+/// A check that has failed.
+#[derive(Clone, Debug)]
+pub struct Red {
+    /// The check.
+    pub check: &'static str,
+    /// What was seen.
+    pub seen: String,
+    /// The end of the server's log.
+    pub log: Vec<String>,
+    /// The name of the hint that fits.
+    pub hint: Option<String>,
+}
+
+/// Where a learner's copy of one step is built and judged.
+pub struct Bench<'a> {
+    step: &'a Step,
+    lang: Lang,
+    root: PathBuf,
+    shell: Shell,
+    source: PathBuf,
+    folder: PathBuf,
+    workshop: Workshop,
+    target: PathBuf,
+    /// The private PostgreSQL into which the copy is installed.
+    pub installation: Arc<Installation>,
+    running: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// An error of the machinery: not the learner's.
+fn fault(error: throwaway::Failure) -> Trouble {
+    Trouble::Machine(explain(&error))
+}
+
+/// The environment of a step.
+pub fn shell(root: &Path, step: &str, lang: Lang) -> Said<Shell> {
+    Shell::of(root, step).map_err(|error| {
+        // The script has said the cause and the next command already.
+        let text = error.to_string();
+        let text = text.trim().trim_start_matches("error: ").trim_start_matches("エラー: ").to_owned();
+        Trouble::Machine(if text.is_empty() {
+            tr!(lang, "scripts/lib failed", "scripts/lib が失敗しました")
+        } else {
+            text
+        })
+    })
+}
+
+impl<'a> Bench<'a> {
+    /// Prepares everything but the build. Waits for another command that is at work.
+    pub fn open(root: &Path, step: &'a Step, source: PathBuf, lang: Lang, tell: &mut dyn FnMut(Event)) -> Said<Self> {
+        let shell = shell(root, &step.name, lang)?;
+        let original = shell.installation().map_err(fault)?;
+        let shared = shell.target().map_err(fault)?;
+        if !compiled(&shared) {
+            tell(Event::FirstBuild);
+            first_build(&shell, &step.name, original.major)?;
+        }
+        let workshop = Workshop::open(root, &shell, "learner").map_err(fault)?;
+        let folder = shell.scratch().map_err(fault)?.join(format!("learner/{}-{}", step.name, original.major));
+        let bin = folder.join("pg").join(original.major.to_string()).join("bin/pg_config");
+        let installation = match Installation::of(&bin) {
+            Ok(copy) if copy.version == original.version && folder.join("whole").exists() => copy,
+            _ => {
+                let copy = original.copy_to(&folder).map_err(fault)?;
+                fs::write(folder.join("whole"), &copy.version).map_err(|error| fault(error.into()))?;
+                copy
+            }
+        };
+        Ok(Self {
+            step,
+            lang,
+            root: root.into(),
+            shell,
+            source,
+            folder,
+            workshop,
+            target: shared.join("workshops/learner"),
+            installation: Arc::new(installation),
+            running: Vec::new(),
+            stop: Arc::default(),
+        })
+    }
+
+    /// cargo's target folder for learners' copies.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Judges the finished step, in a copy of its own.
+    pub fn use_finished(&mut self) -> Said<()> {
+        self.source = self.workshop.copy(&self.step.name, &self.folder.join("finished")).map_err(fault)?;
+        Ok(())
+    }
+
+    /// Builds, installs and judges, up to these tiers.
+    pub fn judge(&mut self, tiers: &[Tier], tell: &mut dyn FnMut(Event)) -> Said<Verdict> {
+        let begin = Instant::now();
+        tell(Event::Building);
+        if let Some(text) = self.build()? {
+            return Ok(Verdict::DoesNotCompile(text));
+        }
+        tell(Event::Built(begin.elapsed()));
+        let subject = Arc::new(Subject::new(self.installation.clone(), &self.step.name));
+        match self.boot(&subject)? {
+            Ok(took) => {
+                tell(Event::Booted(took));
+                throwaway::set_limit(Some(PATIENCE.max(took * 8)));
+            }
+            Err(red) => return Ok(Verdict::Red(red)),
+        }
+        for tier in tiers {
+            if *tier != Tier::Quick {
+                throwaway::set_limit(None);
+            }
+            let checks: Vec<_> = self.step.checks.iter().filter(|check| check.tier == *tier).collect();
+            tell(Event::Tier(*tier, checks.len()));
+            if let Some(red) = self.run(&subject, checks, tell)? {
+                return Ok(Verdict::Red(red));
+            }
+            if *tier == Tier::Quick {
+                tell(Event::Quick(begin.elapsed()));
+            }
+        }
+        Ok(Verdict::Green)
+    }
+
+    /// Compiles and installs. Returns the compiler's messages if the copy does not compile.
+    fn build(&self) -> Said<Option<String>> {
+        let colour = if std::io::IsTerminal::is_terminal(&std::io::stdout()) && std::env::var_os("NO_COLOR").is_none() {
+            "always"
+        } else {
+            "never"
+        };
+        let mut command = self.shell.command(&format!(
+            "export CARGO_TARGET_DIR=\"$OWN_TARGET\"; cd \"$SOURCE\" && exec cargo build --quiet --color {colour} --lib --no-default-features --features pg{} 2>&1",
+            self.installation.major
+        ));
+        command.env("SOURCE", &self.source).env("OWN_TARGET", &self.target);
+        let out = command.output().map_err(|error| Trouble::Machine(error.to_string()))?;
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        if !out.status.success() {
+            // The learner's crate is named when rustc has refused it. Whatever else fails is the machine's.
+            let theirs =
+                text.contains(&format!("could not compile `{}`", self.step.name)) && !text.contains("linking with");
+            let room = text.contains("No space left on device");
+            return if theirs && !room { Ok(Some(text)) } else { Err(Trouble::Machine(text.trim().to_owned())) };
+        }
+        self.install()?;
+        Ok(None)
+    }
+
+    /// Installs what was built. The SQL is generated again only when what it is made from has changed: cargo-pgrx takes it from a
+    /// section of the library.
+    fn install(&self) -> Said<()> {
+        let name = &self.step.name;
+        let built = self.target.join(format!("debug/lib{name}.so"));
+        let bytes = fs::read(&built).map_err(|error| crate::said::machine(&built, error, self.lang))?;
+        let control = fs::read(self.source.join(format!("{name}.control"))).unwrap_or_default();
+        let manifest = fs::read(self.source.join("Cargo.toml")).unwrap_or_default();
+        let mut hash = DefaultHasher::new();
+        (section(&bytes, b".pgrxsc"), control, manifest).hash(&mut hash);
+        let stamp = self.folder.join("sql");
+        let now = hash.finish().to_string();
+        let known = section(&bytes, b".pgrxsc").is_some() && fs::read_to_string(&stamp).is_ok_and(|old| old == now);
+        if known {
+            // A new file in its place: one that is loaded must not change.
+            let (new, installed) = (self.folder.join("new.so"), self.library());
+            let put = fs::write(&new, &bytes).and_then(|()| fs::rename(&new, &installed));
+            return put.map_err(|error| crate::said::machine(&installed, error, self.lang));
+        }
+        let _ = fs::remove_file(&stamp);
+        self.workshop.install(&self.shell, name, &self.source, &self.installation).map_err(fault)?;
+        fs::write(&stamp, now).map_err(|error| crate::said::machine(&stamp, error, self.lang))
+    }
+
+    /// The installed library.
+    pub fn library(&self) -> PathBuf {
+        self.installation.lib.join(format!("{}.so", self.step.name))
+    }
+
+    /// Starts a server, proves that it has loaded what was built, and waits until worker 1 has reported itself. A worker that
+    /// cannot do that any more is noticed at once.
+    fn boot(&self, subject: &Subject) -> Said<Result<Duration, Red>> {
+        throwaway::set_limit(Some(Duration::from_secs(20)));
+        let cluster = subject.cluster(&[]).map_err(fault)?;
+        let begin = Instant::now();
+        let worker = subject.worker(1);
+        let first = self.step.checks.first().map_or("", |check| check.id);
+        let red = |cluster: &Throwaway| {
+            let text = format!("a line with \"{worker}: started\" in the log: not within {:.1?}", begin.elapsed());
+            self.red(first, &cluster.failure(&text).to_string())
+        };
+        if let Err(error) = cluster.start() {
+            // Does one without the library start?
+            self.control()?;
+            return Ok(Err(self.red(first, &error.to_string())));
+        }
+        self.prove(&cluster)?;
+        let report = format!("{worker}: started");
+        let mut absent = None;
+        loop {
+            let text = cluster.log();
+            if text.contains(&report) {
+                return Ok(Ok(begin.elapsed()));
+            }
+            let ended = |line: &str| log::ended(line).is_some_and(|end| end.worker.starts_with(&self.step.name));
+            // The server runs, so the machine does its part.
+            if text.lines().any(ended) || begin.elapsed() > Duration::from_secs(20) {
+                return Ok(Err(red(&cluster)));
+            }
+            if !cluster.processes(&self.step.name).is_empty() {
+                absent = None;
+            } else if absent.get_or_insert_with(Instant::now).elapsed() > ABSENT {
+                return Ok(Err(red(&cluster)));
+            }
+            std::thread::sleep(Duration::from_millis(5)); // neither the log nor the process table sends an event
+        }
+    }
+
+    /// Fails if a server without the library does not work either: then it is not the learner's fault.
+    fn control(&self) -> Said<()> {
+        let server = Throwaway::new(&self.installation, &[]).map_err(fault)?;
+        server.start().map_err(fault)?;
+        server.connect("postgres").map(drop).map_err(fault)
+    }
+
+    /// Fails unless the file that the server has loaded is the file that was built. Many libraries have this name: the finished
+    /// step's, the variants', the learner's.
+    fn prove(&self, cluster: &Throwaway) -> Said<()> {
+        let postmaster = cluster.postmaster().map_err(fault)?;
+        let Ok(maps) = fs::read_to_string(format!("/proc/{postmaster}/maps")) else { return Ok(()) };
+        let file = format!("/{}.so", self.step.name);
+        let loaded = maps.lines().find(|line| line.trim_end_matches(" (deleted)").ends_with(&file)).map(|line| {
+            let mut words = line.split_whitespace().skip(4);
+            let inode = words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+            (inode, words.collect::<Vec<_>>().join(" "))
+        });
+        let built = self.target.join(format!("debug/lib{}.so", self.step.name));
+        let installed = self.library();
+        let same = |inode: u64| -> std::io::Result<bool> {
+            Ok(fs::metadata(&installed)?.ino() == inode && fs::read(&installed)? == fs::read(&built)?)
+        };
+        match loaded {
+            Some((inode, _)) if same(inode).unwrap_or(false) => Ok(()),
+            loaded => {
+                let loaded = loaded.map_or("-".to_owned(), |(_, path)| path);
+                let built = built.display();
+                Err(Trouble::Machine(tr!(
+                    self.lang,
+                    "the server has loaded {loaded}, which is not what was built ({built})",
+                    "サーバーが読み込んだ {loaded} は、ビルドしたもの ({built}) と異なります"
+                )))
+            }
+        }
+    }
+
+    /// Runs checks side by side, and reports them in their order. Stops at the first that fails.
+    fn run(
+        &mut self,
+        subject: &Arc<Subject>,
+        checks: Vec<&'static Check>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Said<Option<Red>> {
+        let (send, receive) = mpsc::channel();
+        let next = Arc::new(AtomicUsize::new(0));
+        self.stop.store(false, Ordering::Relaxed);
+        for _ in 0..SIDE_BY_SIDE.min(checks.len()) {
+            let (subject, checks, next, send, stop) =
+                (subject.clone(), checks.clone(), next.clone(), send.clone(), self.stop.clone());
+            self.running.push(std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(check) = checks.get(place) else { break };
+                    let begin = Instant::now();
+                    let result = std::panic::catch_unwind(|| (check.run)(&subject));
+                    let result = match result {
+                        Ok(result) => result.map_err(|failure| explain(&failure)),
+                        Err(_) => Err("the check itself has failed".to_owned()),
+                    };
+                    if send.send((place, result, begin.elapsed())).is_err() {
+                        break;
+                    }
+                }
+            }));
+        }
+        drop(send);
+        let mut done = BTreeMap::new();
+        let mut shown = 0;
+        for (place, result, took) in receive {
+            done.insert(place, (result, took));
+            while let Some((result, took)) = done.remove(&shown) {
+                let id = checks[shown].id;
+                match result {
+                    Ok(()) => tell(Event::Passed(id, took)),
+                    Err(text) => {
+                        self.stop.store(true, Ordering::Relaxed);
+                        if smells_of_the_machine(&text) {
+                            return Err(Trouble::Machine(text));
+                        }
+                        return Ok(Some(self.red(id, &text)));
+                    }
+                }
+                shown += 1;
+            }
+        }
+        self.rest();
+        Ok(None)
+    }
+
+    /// Waits for checks that are still running after the first has failed.
+    pub fn rest(&mut self) {
+        for thread in self.running.drain(..) {
+            let _ = thread.join();
+        }
+    }
+
+    fn red(&self, check: &'static str, text: &str) -> Red {
+        let (seen, log) = text.split_once("\nthe server log ends with:\n").unwrap_or((text, ""));
+        let hint = self.step.hint_for(check, text).map(|hint| hint.name.clone());
+        let log = log.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+        Red { check, seen: seen.trim().to_owned(), log, hint }
+    }
+
+    /// The checkout.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+/// Messages that a full disk or a starved system leaves, whatever the worker does.
+fn smells_of_the_machine(text: &str) -> bool {
+    let signs =
+        ["No space left on device", "Cannot allocate memory", "Too many open files", "could not create shared memory"];
+    signs.iter().any(|sign| text.contains(sign))
+}
+
+/// Are the dependencies compiled already?
+fn compiled(target: &Path) -> bool {
+    let entries = fs::read_dir(target.join("debug/deps")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("libpgrx-") && name.ends_with(".rlib")
+    })
+}
+
+/// Compiles the finished step in the shared target folder, so that everybody has the dependencies from there.
+fn first_build(shell: &Shell, step: &str, major: u16) -> Said<()> {
+    let command = format!("cargo build --quiet --lib -p {step} --no-default-features --features pg{major} 2>&1");
+    let out = shell.command(&command).output().map_err(|error| Trouble::Machine(error.to_string()))?;
+    if out.status.success() {
+        return Ok(());
+    }
+    Err(Trouble::Machine(String::from_utf8_lossy(&out.stdout).trim().to_owned()))
+}
+
+/// A section of an ELF file (64 bit, little endian).
+fn section<'a>(file: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let number = |at: usize, bytes: usize| -> Option<usize> {
+        let slice = file.get(at..at + bytes)?;
+        Some(slice.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+    };
+    if file.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let (table, size, count, names) = (number(40, 8)?, number(58, 2)?, number(60, 2)?, number(62, 2)?);
+    let place = |index: usize| -> Option<(usize, usize)> {
+        let header = table + index * size;
+        Some((number(header + 24, 8)?, number(header + 32, 8)?))
+    };
+    let (names, _) = place(names)?;
+    (0..count).find_map(|index| {
+        let name = file.get(names + number(table + index * size, 4)?..)?;
+        let (start, length) = place(index)?;
+        (name.starts_with(wanted) && name.get(wanted.len()) == Some(&0)).then(|| file.get(start..start + length))?
+    })
+}

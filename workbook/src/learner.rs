@@ -1,0 +1,649 @@
+//! What each of the learner's commands does.
+
+use crate::checks::Tier;
+use crate::course::{self, CheckText, Hint, Step};
+use crate::judge::{Bench, Event, Red, Verdict, shell};
+use crate::messages::Lang;
+use crate::progress::{self, Failed, Progress, now};
+use crate::said::{Said, Trouble, machine};
+use crate::starter::{self, Open};
+use crate::{new, tr, watch};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A learner, in a checkout.
+pub struct Learner {
+    pub root: PathBuf,
+    pub lang: Lang,
+    pub steps: Vec<Step>,
+}
+
+/// How to check.
+#[derive(Clone, Copy, Default)]
+pub struct How {
+    pub quick: bool,
+    pub long: bool,
+    pub finished: bool,
+    pub json: bool,
+}
+
+impl Learner {
+    pub fn new(root: &Path, lang: Lang) -> Said<Self> {
+        Ok(Self { root: root.into(), lang, steps: course::all(root)? })
+    }
+
+    fn say(&self, text: String) {
+        println!("{text}");
+    }
+
+    /// The step that is meant; without a number, the one where the learner is.
+    pub fn step(&self, wanted: Option<&str>) -> Said<&Step> {
+        match wanted {
+            Some(wanted) => course::find(&self.steps, wanted, self.lang),
+            None => {
+                let current = Progress::read(&self.root, self.lang)?.current;
+                Ok(self.steps.iter().find(|step| Some(&step.name) == current.as_ref()).unwrap_or(&self.steps[0]))
+            }
+        }
+    }
+
+    /// The step's copy, which must be there.
+    pub fn copy(&self, step: &Step) -> Said<PathBuf> {
+        let copy = step.copy(&self.root);
+        if copy.join("Cargo.toml").exists() {
+            return Ok(copy);
+        }
+        let number = step.number();
+        Err(Trouble::Cannot(
+            tr!(
+                self.lang,
+                "there is no copy of step {number} of yours",
+                "ステップ {number} の自分用のコピーがありません"
+            ),
+            format!("cargo workbook start {number}"),
+        ))
+    }
+
+    pub fn start(&self, wanted: Option<&str>) -> Said<()> {
+        let step = self.step(wanted)?;
+        let (copy, number) = (step.copy(&self.root), step.number());
+        if copy.exists() {
+            return Err(Trouble::Cannot(
+                tr!(
+                    self.lang,
+                    "step {number} is started already: {}",
+                    "ステップ {number} はすでに始まっています: {}",
+                    shown(&self.root, &copy)
+                ),
+                tr!(
+                    self.lang,
+                    "cargo workbook check {number}   (or, to begin anew: cargo workbook reset {number})",
+                    "cargo workbook check {number}   (最初からやり直す場合: cargo workbook reset {number})"
+                ),
+            ));
+        }
+        self.write(step, Open::All)?;
+        Progress::change(&self.root, self.lang, |progress| {
+            progress.current = Some(step.name.clone());
+            let record = progress.step(&step.name);
+            if record.started == 0 {
+                record.started = now();
+            }
+        })?;
+        self.introduce(step)
+    }
+
+    /// Writes a copy of the step, and what is around it.
+    fn write(&self, step: &Step, open: Open) -> Said<()> {
+        let shell = shell(&self.root, &step.name, self.lang)?;
+        let value = |name: &str| shell.value(name).map_err(|error| Trouble::Machine(error.to_string()));
+        let target = shell.target().map_err(|error| Trouble::Machine(error.to_string()))?;
+        let home = value("$PGRX_HOME")?;
+        starter::workspace(&self.root, &target.join("workshops/learner"), &target, &home, self.lang)?;
+        starter::write(step, open, &step.copy(&self.root), self.lang)
+    }
+
+    fn introduce(&self, step: &Step) -> Said<()> {
+        let (number, title) = (step.number(), step.title.get(self.lang));
+        let copy = shown(&self.root, &step.copy(&self.root));
+        self.say(tr!(
+            self.lang,
+            "Step {number}, {title}: your copy is {copy}",
+            "ステップ {number}「{title}」: 自分用のコピーは {copy} です"
+        ));
+        let files = starter::solutions(step).map_err(Trouble::Machine)?;
+        for (hole, solution) in step.holes.iter().zip(files) {
+            let (title, minutes, file) = (hole.title.get(self.lang), hole.minutes, solution.file.display());
+            self.say(tr!(
+                self.lang,
+                "  {file}: HOLE {}: {title} (about {minutes} min)",
+                "  {file}: 穴 {}: {title} (目安 {minutes} 分)",
+                hole.id
+            ));
+        }
+        self.say(tr!(
+            self.lang,
+            "What each has to do stands at the hole. Then: cargo workbook check    (at every save: cargo workbook watch)",
+            "それぞれの穴に、書くべきことが書かれています。書いたら: cargo workbook check    (保存のたびに検査: cargo workbook watch)"
+        ));
+        Ok(())
+    }
+
+    pub fn check(&self, wanted: Option<&str>, how: How) -> Said<()> {
+        let step = self.step(wanted)?;
+        let source = if how.finished { step.folder.clone() } else { self.copy(step)? };
+        let mut tiers = vec![Tier::Quick];
+        if !how.quick {
+            tiers.push(Tier::Full);
+        }
+        if how.long {
+            tiers.push(Tier::Long);
+        }
+        let mut printer = Printer::new(step, self.lang, how.json);
+        if !how.json {
+            let (number, title, path) = (step.number(), step.title.get(self.lang), shown(&self.root, &source));
+            self.say(tr!(self.lang, "Step {number}, {title}: {path}", "ステップ {number}「{title}」: {path}"));
+        }
+        let mut bench = Bench::open(&self.root, step, source, self.lang, &mut |event| printer.event(event))?;
+        if how.finished {
+            bench.use_finished()?;
+        }
+        let verdict = bench.judge(&tiers, &mut |event| printer.event(event));
+        printer.finish();
+        let verdict = verdict?;
+        if !how.finished {
+            self.note(step, &verdict, &printer.passed, !how.quick)?;
+        }
+        self.report(step, &verdict, &printer, how)?;
+        match verdict {
+            Verdict::Green => Ok(()),
+            _ => Err(Trouble::Red),
+        }
+    }
+
+    /// Writes down what has come of a check.
+    pub fn note(&self, step: &Step, verdict: &Verdict, passed: &[&str], whole: bool) -> Said<()> {
+        Progress::change(&self.root, self.lang, |progress| {
+            progress.current = Some(step.name.clone());
+            let record = progress.step(&step.name);
+            record.checked += 1;
+            record.passed = passed.iter().map(|id| (*id).to_owned()).collect();
+            record.failed = match verdict {
+                Verdict::Red(red) => Some(Failed { check: red.check.into(), hint: red.hint.clone() }),
+                _ => None,
+            };
+            if whole && matches!(verdict, Verdict::Green) && record.done.is_none() {
+                record.done = Some(now());
+            }
+        })
+    }
+
+    fn report(&self, step: &Step, verdict: &Verdict, printer: &Printer, how: How) -> Said<()> {
+        if how.json {
+            let red = match verdict {
+                Verdict::Red(red) => serde_json::json!({
+                    "check": red.check, "expected": text(step, red.check).map(|text| text.why.get(self.lang)),
+                    "seen": red.seen, "log": red.log, "hint": red.hint}),
+                Verdict::DoesNotCompile(text) => serde_json::json!({"compiler": text}),
+                Verdict::Green => serde_json::Value::Null,
+            };
+            let name = match verdict {
+                Verdict::Green => "green",
+                Verdict::Red(_) => "red",
+                Verdict::DoesNotCompile(_) => "does_not_compile",
+            };
+            self.say(
+                serde_json::json!({"schema": 1, "step": step.name, "verdict": name, "passed": printer.passed,
+                    "quick_seconds": printer.quick.map(|took| took.as_secs_f64()), "failure": red})
+                .to_string(),
+            );
+            return Ok(());
+        }
+        match verdict {
+            Verdict::Green if how.quick => self.say(tr!(
+                self.lang,
+                "All quick checks have passed. All checks: cargo workbook check {}",
+                "短い検査はすべて合格です。すべての検査: cargo workbook check {}",
+                step.number()
+            )),
+            Verdict::Green => {
+                self.say(tr!(self.lang, "All checks have passed.", "すべての検査に合格しました。"));
+                if !how.finished {
+                    self.say(tr!(self.lang, "  next: cargo workbook next", "  次の操作: cargo workbook next"));
+                }
+            }
+            Verdict::DoesNotCompile(text) => {
+                print!("{text}");
+                self.say(tr!(
+                    self.lang,
+                    "error: it does not compile; the compiler's messages are above\n  next: mend it, then: cargo workbook check {}",
+                    "エラー: コンパイルできません。コンパイラのメッセージは上に表示されています\n  次の操作: 修正した後: cargo workbook check {}",
+                    step.number()
+                ));
+            }
+            Verdict::Red(red) => self.say(failure(step, red, self.lang, how.finished)),
+        }
+        Ok(())
+    }
+
+    pub fn hint(&self, wanted: Option<&str>) -> Said<()> {
+        let step = self.step(wanted)?;
+        let (hint, level) = self.more_hint(step)?;
+        self.say(hint_text(step, hint, level, self.lang));
+        Ok(())
+    }
+
+    /// The hint for what failed last, one level further than before.
+    pub fn more_hint<'a>(&self, step: &'a Step) -> Said<(&'a Hint, u8)> {
+        let record = Progress::read(&self.root, self.lang)?.steps.get(&step.name).cloned().unwrap_or_default();
+        let number = step.number();
+        let Some(failed) = record.failed else {
+            return Err(Trouble::Cannot(
+                tr!(
+                    self.lang,
+                    "no check of step {number} has failed last time",
+                    "ステップ {number} で最後に失敗した検査がありません"
+                ),
+                format!("cargo workbook check {number}"),
+            ));
+        };
+        let named = |hint: &&Hint| Some(&hint.name) == failed.hint.as_ref();
+        let hint = step.hints.iter().find(named).or_else(|| step.hint_for(&failed.check, ""));
+        let Some(hint) = hint else {
+            let check = &failed.check;
+            return Err(Trouble::Cannot(
+                tr!(self.lang, "there is no hint for the check \"{check}\"", "検査「{check}」のヒントはありません"),
+                format!("cargo workbook solution {number} --give-up"),
+            ));
+        };
+        let level = Progress::change(&self.root, self.lang, |progress| {
+            let level = progress.step(&step.name).hints.entry(hint.name.clone()).or_default();
+            *level = (*level + 1).min(3);
+            *level
+        })?;
+        Ok((hint, level))
+    }
+
+    pub fn next(&self) -> Said<()> {
+        let step = self.step(None)?;
+        let progress = Progress::read(&self.root, self.lang)?;
+        let number = step.number();
+        let Some(record) = progress.steps.get(&step.name) else { return self.start(Some(number)) };
+        if record.done.is_none() && !record.given_up {
+            return Err(Trouble::Cannot(
+                tr!(self.lang, "step {number} is not done yet", "ステップ {number} はまだ終わっていません"),
+                tr!(
+                    self.lang,
+                    "cargo workbook check {number}   (or, to skip it: cargo workbook goto {})",
+                    "cargo workbook check {number}   (飛ばす場合: cargo workbook goto {})",
+                    number.parse::<u32>().map_or(2, |number| number + 1)
+                ),
+            ));
+        }
+        let after = self.steps.iter().skip_while(|other| other.name != step.name).nth(1);
+        match after {
+            Some(after) if after.copy(&self.root).exists() => {
+                Progress::change(&self.root, self.lang, |progress| progress.current = Some(after.name.clone()))?;
+                self.introduce(after)
+            }
+            Some(after) => self.start(Some(after.number())),
+            None => {
+                self.say(tr!(
+                    self.lang,
+                    "That was the last step. A worker of your own: cargo workbook new NAME",
+                    "これが最後のステップでした。自分のワーカーを作るには: cargo workbook new 名前"
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    pub fn list(&self, json: bool) -> Said<()> {
+        let progress = Progress::read(&self.root, self.lang)?;
+        let mut steps = Vec::new();
+        for step in &self.steps {
+            let record = progress.steps.get(&step.name).cloned().unwrap_or_default();
+            let counted = |check: &&crate::checks::Check| check.tier != Tier::Long;
+            let all = step.checks.iter().filter(counted).count();
+            let passed = if record.done.is_some() { all } else { record.passed.len().min(all) };
+            let minutes: u32 = step.holes.iter().map(|hole| hole.minutes).sum();
+            if json {
+                steps.push(serde_json::json!({
+                    "step": step.name, "title": step.title.get(self.lang), "started": record.started > 0, "done": record.done,
+                    "given_up": record.given_up, "passed": passed, "checks": all, "checked": record.checked,
+                    "hints": record.hints, "current": progress.current.as_ref() == Some(&step.name), "minutes": minutes}));
+                continue;
+            }
+            const WIDTH: usize = 12;
+            let filled = (passed * WIDTH).checked_div(all).unwrap_or(0);
+            let bar = "█".repeat(filled) + &"░".repeat(WIDTH - filled);
+            let here = if progress.current.as_ref() == Some(&step.name) { ">" } else { " " };
+            let (number, title) = (step.number(), step.title.get(self.lang));
+            let state = match (record.done, record.given_up, record.started) {
+                (Some(_), false, _) => tr!(self.lang, "done", "完了"),
+                (_, true, _) => tr!(self.lang, "done, with the solution", "完了 (解答あり)"),
+                (None, false, 0) => tr!(self.lang, "about {minutes} min", "目安 {minutes} 分"),
+                _ => tr!(self.lang, "started", "開始済み"),
+            };
+            self.say(format!("{here} {number}  {bar} {passed:>2}/{all:<2}  {title}  [{state}]"));
+        }
+        if json {
+            self.say(serde_json::json!({"schema": 1, "steps": steps}).to_string());
+            return Ok(());
+        }
+        let step = self.step(None)?;
+        let record = progress.steps.get(&step.name).cloned().unwrap_or_default();
+        let command = match (record.started, record.done.is_some() || record.given_up) {
+            (0, false) => format!("cargo workbook start {}", step.number()),
+            (_, false) => format!("cargo workbook check {}", step.number()),
+            (_, true) => "cargo workbook next".to_owned(),
+        };
+        self.say(tr!(self.lang, "\n  next: {command}", "\n  次の操作: {command}"));
+        Ok(())
+    }
+
+    pub fn reset(&self, wanted: Option<&str>) -> Said<()> {
+        let step = self.step(wanted)?;
+        self.copy(step)?;
+        let kept = self.set_aside(step)?;
+        self.write(step, Open::All)?;
+        Progress::change(&self.root, self.lang, |progress| {
+            progress.current = Some(step.name.clone());
+            let record = progress.step(&step.name);
+            (record.failed, record.passed) = (None, Vec::new());
+            record.hints.clear();
+        })?;
+        let kept = shown(&self.root, &kept);
+        self.say(tr!(self.lang, "What you had is kept in {kept}", "これまでのコピーは {kept} に退避しました"));
+        self.introduce(step)
+    }
+
+    /// Moves a copy away, and says where to.
+    fn set_aside(&self, step: &Step) -> Said<PathBuf> {
+        let kept = progress::folder(&self.root).join("kept");
+        let mut to = kept.join(format!("{}-{}", step.name, now()));
+        while to.exists() {
+            to.as_mut_os_string().push("x");
+        }
+        let moved = fs::create_dir_all(&kept).and_then(|()| fs::rename(step.copy(&self.root), &to));
+        moved.map(|()| to).map_err(|error| machine(step.copy(&self.root), error, self.lang))
+    }
+
+    pub fn solution(&self, wanted: Option<&str>, give_up: bool) -> Said<()> {
+        let step = self.step(wanted)?;
+        let number = step.number();
+        let record = Progress::read(&self.root, self.lang)?.steps.get(&step.name).cloned().unwrap_or_default();
+        if record.done.is_none() && !record.given_up && !give_up {
+            return Err(Trouble::Cannot(
+                tr!(self.lang, "step {number} is not done yet", "ステップ {number} はまだ終わっていません"),
+                tr!(
+                    self.lang,
+                    "cargo workbook hint {number}   (or: cargo workbook solution {number} --give-up)",
+                    "cargo workbook hint {number}   (または: cargo workbook solution {number} --give-up)"
+                ),
+            ));
+        }
+        if record.done.is_none() && give_up {
+            Progress::change(&self.root, self.lang, |progress| progress.step(&step.name).given_up = true)?;
+        }
+        for (hole, solution) in step.holes.iter().zip(starter::solutions(step).map_err(Trouble::Machine)?) {
+            let (file, title, id) = (solution.file.display(), hole.title.get(self.lang), &hole.id);
+            self.say(tr!(self.lang, "// {file}: HOLE {id}: {title}", "// {file}: 穴 {id}: {title}"));
+            self.say(solution.code);
+        }
+        Ok(())
+    }
+
+    pub fn diff(&self, wanted: Option<&str>) -> Said<()> {
+        let step = self.step(wanted)?;
+        let before = self.steps.iter().zip(self.steps.iter().skip(1)).find(|(_, after)| after.name == step.name);
+        let Some((before, _)) = before else {
+            return Err(Trouble::Cannot(
+                tr!(self.lang, "there is no step before step 1", "ステップ 1 の前のステップはありません"),
+                "cargo workbook diff 2".into(),
+            ));
+        };
+        let folder = tempfile::tempdir().map_err(|error| machine("/tmp", error, self.lang))?;
+        for (of, name) in [(before, before.short()), (step, step.short())] {
+            let to = folder.path().join(name);
+            starter::write(of, Open::None, &to, self.lang)?;
+            let tidy = || -> std::io::Result<()> {
+                fs::remove_file(to.join("src/tests.rs"))?;
+                for entry in fs::read_dir(to.join("src"))?.flatten() {
+                    // Under the names of this step, so that only the idea differs.
+                    let text = fs::read_to_string(entry.path())?;
+                    let text = text.replace(&of.name, &step.name).replace(of.short(), step.short());
+                    fs::write(entry.path(), text)?;
+                }
+                Ok(())
+            };
+            tidy().map_err(|error| machine(&to, error, self.lang))?;
+        }
+        let colour =
+            if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() { "always" } else { "never" };
+        let mut git = Command::new("git");
+        git.args(["--no-pager", "diff", "--no-index", "--no-prefix", &format!("--color={colour}")]);
+        git.arg(format!("{}/src", before.short())).arg(format!("{}/src", step.short())).current_dir(folder.path());
+        let status = git.status().map_err(|error| machine("git", error, self.lang))?;
+        // 1 means: there are differences.
+        if status.code().is_some_and(|code| code <= 1) { Ok(()) } else { Err(Trouble::Machine("git diff".into())) }
+    }
+
+    pub fn goto(&self, wanted: &str) -> Said<()> {
+        let step = course::find(&self.steps, wanted, self.lang)?;
+        let earlier: Vec<_> = self.steps.iter().take_while(|other| other.name != step.name).collect();
+        if let Some(before) = earlier.last() {
+            if before.copy(&self.root).exists() {
+                let kept = shown(&self.root, &self.set_aside(before)?);
+                let number = before.number();
+                self.say(tr!(
+                    self.lang,
+                    "Your copy of step {number} is kept in {kept}",
+                    "ステップ {number} の自分用のコピーは {kept} に退避しました"
+                ));
+            }
+            self.write(before, Open::None)?;
+            self.check(Some(before.number()), How::default())?;
+            // Its database cluster, with its worker alive in it.
+            let status = self.live(before, false)?.stdin(Stdio::null()).stdout(Stdio::null()).status();
+            let status = status.map_err(|error| machine("workbook", error, self.lang))?;
+            if !status.success() {
+                return Err(Trouble::Machine(tr!(
+                    self.lang,
+                    "the server did not start",
+                    "サーバーが起動しませんでした"
+                )));
+            }
+            Progress::change(&self.root, self.lang, |progress| {
+                for before in &earlier {
+                    let record = progress.step(&before.name);
+                    // What has been solved stays solved; the last one was done for them.
+                    let skipped = record.started == 0 || before.name == earlier[earlier.len() - 1].name;
+                    if skipped && record.checked <= 1 {
+                        record.given_up = true;
+                    }
+                    record.done.get_or_insert_with(now);
+                }
+            })?;
+        }
+        if step.copy(&self.root).exists() {
+            Progress::change(&self.root, self.lang, |progress| progress.current = Some(step.name.clone()))?;
+            return self.introduce(step);
+        }
+        self.start(Some(step.number()))
+    }
+
+    pub fn run(&self, wanted: Option<&str>, finished: bool) -> Said<()> {
+        use std::os::unix::process::CommandExt;
+        let step = self.step(wanted)?;
+        if !finished {
+            self.copy(step)?;
+        }
+        // psql at the end shall have the terminal: the other process takes our place.
+        let error = self.live(step, finished)?.exec();
+        Err(machine("workbook", error, self.lang))
+    }
+
+    /// The command that builds a step into its server and shows its worker.
+    fn live(&self, step: &Step, finished: bool) -> Said<Command> {
+        let shell = shell(&self.root, &step.name, self.lang)?;
+        let me = std::env::current_exe().map_err(|error| machine("workbook", error, self.lang))?;
+        if finished {
+            let mut command = Command::new(self.root.join("scripts/run"));
+            command.arg(step.short());
+            return Ok(command);
+        }
+        let target = shell.target().map_err(|error| Trouble::Machine(error.to_string()))?.join("workshops/learner");
+        let mut command = shell.command("export WORKBOOK_RUN=1 CARGO_TARGET_DIR=\"$OWN_TARGET\"; exec \"$ME\" run");
+        command
+            .env("ME", me)
+            .env("OWN_TARGET", target)
+            .env("WORKBOOK_SOURCE", step.copy(&self.root))
+            .stdin(Stdio::inherit());
+        Ok(command)
+    }
+
+    pub fn watch(&self, wanted: Option<&str>, plain: bool) -> Said<()> {
+        let step = self.step(wanted)?;
+        self.copy(step)?;
+        watch::watch(self, step, plain)
+    }
+
+    pub fn new_worker(&self, name: &str) -> Said<()> {
+        new::new(self, name)
+    }
+}
+
+/// A path as the learner sees it: from the checkout.
+pub fn shown(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+fn text<'a>(step: &'a Step, check: &str) -> Option<&'a CheckText> {
+    step.texts.get(check)
+}
+
+/// The title of a check.
+pub fn title(step: &Step, check: &str, lang: Lang) -> String {
+    text(step, check).map_or_else(|| check.to_owned(), |text| text.title.get(lang).to_owned())
+}
+
+/// What is shown of a check that has failed: expected, seen, the log, the hint.
+pub fn failure(step: &Step, red: &Red, lang: Lang, finished: bool) -> String {
+    let (title, number) = (title(step, red.check, lang), step.number());
+    let expected = text(step, red.check).map_or("", |text| text.why.get(lang));
+    let seen = red.seen.replace('\n', "\n            ");
+    let mut all = tr!(
+        lang,
+        "  FAILED  {title} ({})\n  expected: {expected}\n  seen:     {seen}",
+        "  不合格  {title} ({})\n  期待する動作: {expected}\n  実際の動作:   {seen}",
+        red.check
+    );
+    if !red.log.is_empty() {
+        all += &tr!(lang, "\n  the server log ends with:", "\n  サーバーログの最後の部分:");
+        for line in &red.log[red.log.len().saturating_sub(12)..] {
+            all += &format!("\n    {line}");
+        }
+    }
+    if red.hint.is_some() && !finished {
+        all += &tr!(lang, "\n  next: cargo workbook hint {number}", "\n  次の操作: cargo workbook hint {number}");
+    }
+    all
+}
+
+/// A hint up to this level.
+pub fn hint_text(step: &Step, hint: &Hint, level: u8, lang: Lang) -> String {
+    let title = title(step, &hint.check, lang);
+    let mut all = tr!(lang, "Hint for \"{title}\":", "「{title}」のヒント:");
+    for (number, text) in [&hint.question, &hint.clue, &hint.answer].into_iter().enumerate().take(usize::from(level)) {
+        all += &format!("\n  {}/3  {}", number + 1, text.get(lang));
+    }
+    let number = step.number();
+    all += &match level {
+        0..3 => tr!(lang, "\n  more: cargo workbook hint {number}", "\n  さらに詳しく: cargo workbook hint {number}"),
+        _ => tr!(
+            lang,
+            "\n  if nothing helps: cargo workbook solution {number} --give-up",
+            "\n  それでも解けない場合: cargo workbook solution {number} --give-up"
+        ),
+    };
+    all
+}
+
+/// Shows what happens: a line that moves on a terminal, and a line for each check everywhere.
+pub struct Printer<'a> {
+    step: &'a Step,
+    lang: Lang,
+    json: bool,
+    bar: ProgressBar,
+    begin: Instant,
+    pub passed: Vec<&'static str>,
+    pub quick: Option<Duration>,
+}
+
+impl<'a> Printer<'a> {
+    pub fn new(step: &'a Step, lang: Lang, json: bool) -> Self {
+        // It draws on stderr, and nothing at all where that is no terminal.
+        let bar = if json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { step, lang, json, bar, begin: Instant::now(), passed: Vec::new(), quick: None }
+    }
+
+    fn line(&self, text: String) {
+        if !self.json {
+            self.bar.suspend(|| println!("{text}"));
+            let _ = std::io::stdout().flush();
+        }
+    }
+
+    pub fn event(&mut self, event: Event) {
+        let lang = self.lang;
+        match event {
+            Event::FirstBuild => {
+                let text = tr!(
+                    lang,
+                    "  The dependencies are compiled, once: one to two minutes",
+                    "  依存ライブラリをコンパイルします (最初の一度だけ、1 ～ 2 分)"
+                );
+                self.line(text.clone());
+                self.bar.set_message(text.trim().to_owned());
+            }
+            Event::Building => self.bar.set_message(tr!(lang, "building", "ビルドしています")),
+            Event::Built(took) => {
+                let took = took.as_secs_f64();
+                self.line(tr!(lang, "  built   ({took:.1} s)", "  ビルド完了 ({took:.1} 秒)"));
+                self.bar.set_message(tr!(lang, "starting a server with it", "サーバーを起動しています"));
+            }
+            Event::Booted(_) | Event::Tier(_, 0) => {}
+            Event::Tier(_, count) => {
+                self.bar.set_message(tr!(lang, "{count} checks", "検査 {count} 件を実行しています"))
+            }
+            Event::Passed(check, took) => {
+                self.passed.push(check);
+                let (title, took) = (title(self.step, check, lang), took.as_secs_f64());
+                self.line(tr!(lang, "  ok      {title} ({took:.1} s)", "  合格    {title} ({took:.1} 秒)"));
+            }
+            Event::Quick(_) => {
+                let took = self.begin.elapsed();
+                self.quick = Some(took);
+                let took = took.as_secs_f64();
+                self.line(tr!(
+                    lang,
+                    "  quick checks passed after {took:.1} s",
+                    "  短い検査に合格しました ({took:.1} 秒)"
+                ));
+            }
+        }
+    }
+
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
