@@ -6,6 +6,7 @@ use crate::course::Step;
 use crate::log;
 use crate::messages::Lang;
 use crate::said::{Said, Trouble};
+use crate::starter::{self, Open};
 use crate::throwaway::{self, Installation, Throwaway, explain};
 use crate::tr;
 use std::collections::BTreeMap;
@@ -109,6 +110,18 @@ pub fn shell(root: &Path, step: &str, lang: Lang) -> Said<Shell> {
 impl<'a> Bench<'a> {
     /// Prepares everything but the build. Waits for another command that is at work.
     pub fn open(root: &Path, step: &'a Step, source: PathBuf, lang: Lang, tell: &mut dyn FnMut(Event)) -> Said<Self> {
+        Self::open_in("learner", root, step, source, lang, tell)
+    }
+
+    /// The same in another place, so that several can be at work at once.
+    pub fn open_in(
+        place: &str,
+        root: &Path,
+        step: &'a Step,
+        source: PathBuf,
+        lang: Lang,
+        tell: &mut dyn FnMut(Event),
+    ) -> Said<Self> {
         let shell = shell(root, &step.name, lang)?;
         let original = shell.installation().map_err(fault)?;
         let shared = shell.target().map_err(fault)?;
@@ -116,8 +129,8 @@ impl<'a> Bench<'a> {
             tell(Event::FirstBuild);
             first_build(&shell, &step.name, original.major)?;
         }
-        let workshop = Workshop::open(root, &shell, "learner").map_err(fault)?;
-        let folder = shell.scratch().map_err(fault)?.join(format!("learner/{}-{}", step.name, original.major));
+        let workshop = Workshop::open(root, &shell, place).map_err(fault)?;
+        let folder = shell.scratch().map_err(fault)?.join(format!("{place}/{}-{}", step.name, original.major));
         let bin = folder.join("pg").join(original.major.to_string()).join("bin/pg_config");
         let installation = match Installation::of(&bin) {
             Ok(copy) if copy.version == original.version && folder.join("whole").exists() => copy,
@@ -135,7 +148,7 @@ impl<'a> Bench<'a> {
             source,
             folder,
             workshop,
-            target: shared.join("workshops/learner"),
+            target: shared.join("workshops").join(place),
             installation: Arc::new(installation),
             running: Vec::new(),
             stop: Arc::default(),
@@ -147,10 +160,16 @@ impl<'a> Bench<'a> {
         &self.target
     }
 
-    /// Judges the finished step, in a copy of its own.
-    pub fn use_finished(&mut self) -> Said<()> {
-        self.source = self.workshop.copy(&self.step.name, &self.folder.join("finished")).map_err(fault)?;
-        Ok(())
+    /// Judges not the learner's copy but a fresh one, with these holes open. Returns its folder.
+    pub fn use_fresh(&mut self, open: Open) -> Said<PathBuf> {
+        let folder = self.folder.join("fresh");
+        self.source = self.workshop.copy(&self.step.name, &folder).map_err(fault)?;
+        let sources = self.source.join("src");
+        let copy = folder.join("copy");
+        starter::write(self.step, open, &copy, self.lang)?;
+        let put = fs::remove_dir_all(&sources).and_then(|()| fs::rename(copy.join("src"), &sources));
+        put.map_err(|error| crate::said::machine(&sources, error, self.lang))?;
+        Ok(self.source.clone())
     }
 
     /// Builds, installs and judges, up to these tiers.
@@ -162,20 +181,20 @@ impl<'a> Bench<'a> {
         }
         tell(Event::Built(begin.elapsed()));
         let subject = Arc::new(Subject::new(self.installation.clone(), &self.step.name));
+        let booted;
         match self.boot(&subject)? {
             Ok(took) => {
                 tell(Event::Booted(took));
-                throwaway::set_limit(Some(PATIENCE.max(took * 8)));
+                booted = took;
             }
             Err(red) => return Ok(Verdict::Red(red)),
         }
         for tier in tiers {
-            if *tier != Tier::Quick {
-                throwaway::set_limit(None);
-            }
+            let chosen = std::env::var_os("WORKBOOK_LIMIT").is_some();
+            let limit = (*tier == Tier::Quick && !chosen).then_some(PATIENCE.max(booted * 8));
             let checks: Vec<_> = self.step.checks.iter().filter(|check| check.tier == *tier).collect();
             tell(Event::Tier(*tier, checks.len()));
-            if let Some(red) = self.run(&subject, checks, tell)? {
+            if let Some(red) = self.run(&subject, checks, limit, tell)? {
                 return Ok(Verdict::Red(red));
             }
             if *tier == Tier::Quick {
@@ -185,6 +204,25 @@ impl<'a> Bench<'a> {
         Ok(Verdict::Green)
     }
 
+    /// What the compiler warns of; empty if it has nothing to say.
+    pub fn warnings(&self) -> Said<String> {
+        match self.compile("never")? {
+            (true, text) => Ok(text),
+            (false, text) => Err(Trouble::Machine(text)),
+        }
+    }
+
+    fn compile(&self, colour: &str) -> Said<(bool, String)> {
+        let mut command = self.shell.command(&format!(
+            "export CARGO_TARGET_DIR=\"$OWN_TARGET\"; cd \"$SOURCE\" && \
+             exec cargo build --quiet --color {colour} --lib --no-default-features --features pg{} 2>&1",
+            self.installation.major
+        ));
+        command.env("SOURCE", &self.source).env("OWN_TARGET", &self.target);
+        let out = command.output().map_err(|error| Trouble::Machine(error.to_string()))?;
+        Ok((out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned()))
+    }
+
     /// Compiles and installs. Returns the compiler's messages if the copy does not compile.
     fn build(&self) -> Said<Option<String>> {
         let colour = if std::io::IsTerminal::is_terminal(&std::io::stdout()) && std::env::var_os("NO_COLOR").is_none() {
@@ -192,14 +230,8 @@ impl<'a> Bench<'a> {
         } else {
             "never"
         };
-        let mut command = self.shell.command(&format!(
-            "export CARGO_TARGET_DIR=\"$OWN_TARGET\"; cd \"$SOURCE\" && exec cargo build --quiet --color {colour} --lib --no-default-features --features pg{} 2>&1",
-            self.installation.major
-        ));
-        command.env("SOURCE", &self.source).env("OWN_TARGET", &self.target);
-        let out = command.output().map_err(|error| Trouble::Machine(error.to_string()))?;
-        let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        if !out.status.success() {
+        let (success, text) = self.compile(colour)?;
+        if !success {
             // The learner's crate is named when rustc has refused it. Whatever else fails is the machine's.
             let theirs =
                 text.contains(&format!("could not compile `{}`", self.step.name)) && !text.contains("linking with");
@@ -242,7 +274,6 @@ impl<'a> Bench<'a> {
     /// Starts a server, proves that it has loaded what was built, and waits until worker 1 has reported itself. A worker that
     /// cannot do that any more is noticed at once.
     fn boot(&self, subject: &Subject) -> Said<Result<Duration, Red>> {
-        throwaway::set_limit(Some(Duration::from_secs(20)));
         let cluster = subject.cluster(&[]).map_err(fault)?;
         let begin = Instant::now();
         let worker = subject.worker(1);
@@ -320,6 +351,7 @@ impl<'a> Bench<'a> {
         &mut self,
         subject: &Arc<Subject>,
         checks: Vec<&'static Check>,
+        limit: Option<Duration>,
         tell: &mut dyn FnMut(Event),
     ) -> Said<Option<Red>> {
         let (send, receive) = mpsc::channel();
@@ -329,6 +361,7 @@ impl<'a> Bench<'a> {
             let (subject, checks, next, send, stop) =
                 (subject.clone(), checks.clone(), next.clone(), send.clone(), self.stop.clone());
             self.running.push(std::thread::spawn(move || {
+                throwaway::set_limit(limit);
                 while !stop.load(Ordering::Relaxed) {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(check) = checks.get(place) else { break };

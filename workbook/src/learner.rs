@@ -150,7 +150,7 @@ impl Learner {
         }
         let mut bench = Bench::open(&self.root, step, source, self.lang, &mut |event| printer.event(event))?;
         if how.finished {
-            bench.use_finished()?;
+            bench.use_fresh(Open::None)?;
         }
         let verdict = bench.judge(&tiers, &mut |event| printer.event(event));
         printer.finish();

@@ -6,6 +6,7 @@
 
 use postgres::{Client, Config, NoTls};
 use rustix::process::{Pid, Signal, kill_process};
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -13,27 +14,27 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything may take: a start, a stop, an event that is waited for. WORKBOOK_LIMIT, in seconds, shortens it where an
 /// event is expected not to come.
 pub fn limit() -> Duration {
-    let chosen = LIMIT.load(Ordering::Relaxed);
-    if chosen > 0 {
-        return Duration::from_millis(chosen);
+    if let Some(chosen) = LIMIT.get() {
+        return chosen;
     }
     let seconds = std::env::var("WORKBOOK_LIMIT").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(30))
 }
 
-/// The limit that [`set_limit`] has chosen, in milliseconds; 0 is none.
-static LIMIT: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// The limit that [`set_limit`] has chosen.
+    static LIMIT: Cell<Option<Duration>> = const { Cell::new(None) };
+}
 
-/// Chooses how long anything may take from now on. `None`: as [`limit`] says.
+/// Chooses how long anything may take in this thread from now on. `None`: as [`limit`] says.
 pub fn set_limit(limit: Option<Duration>) {
-    LIMIT.store(limit.map_or(0, |limit| limit.as_millis() as u64), Ordering::Relaxed);
+    LIMIT.set(limit);
 }
 
 /// How long to wait before looking again for something that sends no message.

@@ -195,7 +195,8 @@ impl Random {
 pub fn cpu_ticks(pids: &[i32]) -> Result<u64> {
     let mut sum = 0;
     for pid in pids {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let stat =
+            std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|_| format!("the process {pid} has ended"))?;
         let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         sum += fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
     }
