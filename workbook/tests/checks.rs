@@ -1,6 +1,6 @@
 //! The checks of all steps, against the finished steps: `cargo test -p workbook --test checks [part of a name]`.
 //!
-//! The names are `<step>/<check>`. WORKBOOK_LONG=1 adds the long ones.
+//! The names are `<step>/<check>`. WORKBOOK_QUICK=1 leaves the quick ones only, WORKBOOK_LONG=1 adds the long ones.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
-    let long = std::env::var_os("WORKBOOK_LONG").is_some();
+    let (quick, long) = (std::env::var_os("WORKBOOK_QUICK").is_some(), std::env::var_os("WORKBOOK_LONG").is_some());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
     let mut trials = Vec::new();
     for (step, checks) in checks::all() {
@@ -36,6 +36,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
         let name = |check: &checks::Check| format!("{step}/{}", check.id);
         let wanted = |check: &checks::Check| {
             (long || check.tier != Tier::Long)
+                && (!quick || check.tier == Tier::Quick)
                 && arguments.filter.as_ref().is_none_or(|filter| name(check).contains(filter.as_str()))
         };
         if !checks.iter().any(wanted) {

@@ -48,7 +48,7 @@ fn poison(subject: &Subject) -> Result<()> {
     server.wait_log(mark, "integer out of range")?;
     let (start, cpu) = (Instant::now(), cpu_ticks(&pids)?);
     // Wakes the workers again and again: that must not make them try again before their nap is over.
-    while start.elapsed() < Duration::from_secs(3) {
+    while start.elapsed() < Duration::from_secs(2) {
         pids.iter().try_for_each(|pid| signal(*pid, "USR1"))?;
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -58,7 +58,7 @@ fn poison(subject: &Subject) -> Result<()> {
     expect(&server, lines <= naps, || format!("{lines} lines in the log, expected at most {naps}"))?;
     let used = cpu_ticks(&pids)? - cpu;
     expect(&server, used <= 20, || {
-        format!("the workers have used {used} ticks of CPU in 3 s, expected next to nothing")
+        format!("the workers have used {used} ticks of CPU in 2 s, expected next to nothing")
     })?;
     // Meanwhile the others go on: a client's delta is taken as ever.
     client.batch_execute(&format!("SET lock_timeout = '1s'; INSERT INTO {schema}.counted VALUES ('delta', 0)"))?;

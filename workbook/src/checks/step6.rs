@@ -209,7 +209,7 @@ fn wakes_after_commit(subject: &Subject) -> Result<()> {
 
 /// From a commit to the work done, with naps of an hour. Half of the commits come 200 ms after the statement that will wake.
 fn wakes(subject: &Subject) -> Result<()> {
-    const ROUNDS: i32 = 60;
+    const ROUNDS: i32 = 40;
     let (server, mut client) =
         ready(subject, &[&format!("{}.naptime = '1h'", subject.short()), "deadlock_timeout = '1h'"])?;
     // One after the other: the commit of another client would wake, too, and hide that this one has not.
