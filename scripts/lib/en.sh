@@ -145,9 +145,15 @@ The steps are:
   [no_book]='there is no book/ in this checkout'
   [serve_usage]='usage: scripts/serve [--open] [--port N] [--lang en|ja]'
 
-  [usage_test]='usage: scripts/test [STEP ...] [--book] [--pg PATH/pg_config] [--lang en|ja]'
+  [usage_test]='usage: scripts/test [STEP ...] [--pg 15|16|17|18|all|PATH/pg_config] [--long[=MAJOR]] [--lang en|ja]
+       scripts/test --variants [--pg MAJOR]   the wrong changes to the steps
+       scripts/test --book                    the built book
+       scripts/test --write-table             the table of step by major, as the last --pg all saw it'
+  [table_stale]='{1} does not say what the tests saw'
+  [no_results]='no run of all majors has been saved'
+  [no_results.next]='scripts/test --pg all'
   [test_running]='running  {1}'
-  [test_timeout]='{1} has not ended within 25 minutes and was stopped'
+  [test_timeout]='{1} has not ended within {2} minutes and was stopped'
   [test_failed]='FAILED   {1} (the whole output: {2})'
   [test_column_check]='check'
   [test_column_result]='result'

@@ -145,9 +145,15 @@ MSG=(
   [no_book]='このチェックアウトには book/ がありません'
   [serve_usage]='使い方: scripts/serve [--open] [--port N] [--lang en|ja]'
 
-  [usage_test]='使い方: scripts/test [ステップ ...] [--book] [--pg パス/pg_config] [--lang en|ja]'
+  [usage_test]='使い方: scripts/test [ステップ ...] [--pg 15|16|17|18|all|パス/pg_config] [--long[=メジャーバージョン]] [--lang en|ja]
+        scripts/test --variants [--pg メジャーバージョン]   ステップへの誤った変更
+        scripts/test --book                               ビルドした本
+        scripts/test --write-table                        前回の --pg all の結果を、ステップとメジャーバージョンの表に書き込みます'
+  [table_stale]='{1} の内容が、テストの結果と一致しません'
+  [no_results]='すべてのメジャーバージョンで実行した結果が保存されていません'
+  [no_results.next]='scripts/test --pg all'
   [test_running]='実行中   {1}'
-  [test_timeout]='{1} は 25 分以内に終わらなかったため中止しました'
+  [test_timeout]='{1} は {2} 分以内に終わらなかったため中止しました'
   [test_failed]='失敗     {1} (出力全体: {2})'
   [test_column_check]='検査'
   [test_column_result]='結果'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test-step.sh STEP [--pg PATH]: `cargo pgrx test` of one step, in its own environment.
+# test-step.sh STEP [--pg MAJOR|PATH]: `cargo pgrx test` of one step, in its own environment.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 environment=$("$LIB/environment.sh" "$@" --quiet)
 eval "$environment"

@@ -38,6 +38,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
             (long || check.tier != Tier::Long)
                 && (!quick || check.tier == Tier::Quick)
                 && arguments.filter.as_ref().is_none_or(|filter| name(check).contains(filter.as_str()))
+                && !arguments.skip.iter().any(|skip| name(check).contains(skip.as_str()))
         };
         if !checks.iter().any(wanted) {
             continue;

@@ -47,6 +47,16 @@ fn a_standby_follows_and_is_promoted() -> Result<()> {
 }
 
 #[test]
+#[should_panic(expected = "an assertion of PostgreSQL's failed: TRAP: made up")]
+fn a_failed_assertion_does_not_go_unseen() {
+    let cluster = installation().and_then(|installation| Throwaway::new(&installation, &[])).expect("a cluster");
+    cluster.start().expect("it starts");
+    let mut client = cluster.connect("postgres").expect("a connection");
+    // What a program writes that the server starts is in the log, as what the server writes itself when an assertion fails.
+    client.batch_execute("COPY (SELECT 'TRAP: made up') TO PROGRAM 'cat >&2'").expect("a line in the log");
+}
+
+#[test]
 fn a_wait_ends_with_the_log() -> Result<()> {
     let cluster = Throwaway::new(&installation()?, &[])?;
     cluster.start()?;
