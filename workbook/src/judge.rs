@@ -160,6 +160,12 @@ impl<'a> Bench<'a> {
         &self.target
     }
 
+    /// Judges the finished step as it is, in a copy of its own. Returns its folder.
+    pub fn use_finished(&mut self) -> Said<PathBuf> {
+        self.source = self.workshop.copy(&self.step.name, &self.folder.join("fresh")).map_err(fault)?;
+        Ok(self.source.clone())
+    }
+
     /// Judges not the learner's copy but a fresh one, with these holes open. Returns its folder.
     pub fn use_fresh(&mut self, open: Open) -> Said<PathBuf> {
         let folder = self.folder.join("fresh");

@@ -5,6 +5,7 @@
 //! removes it, but it cannot restart, crash or promote one, has no standby, and brings an asynchronous runtime.
 
 use postgres::{Client, Config, NoTls};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -513,7 +514,10 @@ pub fn signal(pid: i32, signal: &str) -> Result<()> {
         other => return Err(format!("SIG{other} is not one that the checks send").into()),
     };
     let process = Pid::from_raw(pid).ok_or_else(|| format!("{pid} is no process ID"))?;
-    kill_process(process, number).map_err(|error| format!("SIG{signal} to {pid}: {error}").into())
+    kill_process(process, number).map_err(|error| match error {
+        Errno::SRCH => format!("the process {pid} has ended").into(),
+        error => format!("SIG{signal} to {pid}: {error}").into(),
+    })
 }
 
 /// Has this process ended? A zombie has: nobody is left to collect its exit code.
