@@ -166,7 +166,11 @@ impl<'a> Screen<'a> {
             News::Judging(event) => {
                 match event {
                     Event::FirstBuild => {
-                        self.status = tr!(lang, "compiling the dependencies, once", "依存ライブラリを一度だけコンパイルしています");
+                        self.status = tr!(
+                            lang,
+                            "compiling the dependencies, once",
+                            "依存ライブラリを一度だけコンパイルしています"
+                        );
                     }
                     Event::Building => {}
                     Event::Built(_) => self.status = tr!(lang, "starting a server", "サーバーを起動しています"),
@@ -193,7 +197,11 @@ impl<'a> Screen<'a> {
                         match verdict {
                             Verdict::Green => {
                                 self.green = Some(took);
-                                tr!(lang, "All checks have passed. Next: cargo workbook next", "すべての検査に合格しました。次の操作: cargo workbook next")
+                                tr!(
+                                    lang,
+                                    "All checks have passed. Next: cargo workbook next",
+                                    "すべての検査に合格しました。次の操作: cargo workbook next"
+                                )
                             }
                             Verdict::DoesNotCompile(text) => {
                                 let line = text.clone();
@@ -302,7 +310,8 @@ impl<'a> Screen<'a> {
                         return self.learner.next();
                     }
                     KeyCode::Char('n') => {
-                        self.note = Some(tr!(lang, "This step is not done yet.", "このステップはまだ終わっていません。"));
+                        self.note =
+                            Some(tr!(lang, "This step is not done yet.", "このステップはまだ終わっていません。"));
                     }
                     KeyCode::Down => self.scroll = self.scroll.saturating_add(1),
                     KeyCode::Up => self.scroll = self.scroll.saturating_sub(1),
@@ -315,8 +324,8 @@ impl<'a> Screen<'a> {
 
     fn draw(&self, frame: &mut Frame) {
         let lang = self.lang();
-        let [top, body, keys] = Layout::vertical([Constraint::Length(1), Constraint::Min(3), Constraint::Length(2)])
-            .areas(frame.area());
+        let [top, body, keys] =
+            Layout::vertical([Constraint::Length(1), Constraint::Min(3), Constraint::Length(2)]).areas(frame.area());
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let (number, title) = (self.step.number(), self.step.title.get(lang));
         let (word, style) = self.verdict();
@@ -329,7 +338,8 @@ impl<'a> Screen<'a> {
         );
         // Side by side where there is room, else one below the other.
         let direction = if body.width >= 100 { Direction::Horizontal } else { Direction::Vertical };
-        let [left, right] = Layout::new(direction, [Constraint::Percentage(55), Constraint::Percentage(45)]).areas(body);
+        let [left, right] =
+            Layout::new(direction, [Constraint::Percentage(55), Constraint::Percentage(45)]).areas(body);
         let block = |title: String| Block::new().borders(Borders::TOP).title(title);
         let text = Paragraph::new(self.lines()).wrap(Wrap { trim: false }).scroll((self.scroll, 0));
         frame.render_widget(text.block(block(tr!(lang, " Checks ", " 検査 "))), left);
@@ -383,13 +393,18 @@ impl<'a> Screen<'a> {
     fn lines(&self) -> Vec<Line<'static>> {
         let lang = self.lang();
         let mut lines = Vec::new();
-        let mut push = |text: &str, style: Style| lines.extend(text.lines().map(|l| Line::from(Span::styled(l.to_owned(), style))));
+        let mut push = |text: &str, style: Style| {
+            lines.extend(text.lines().map(|l| Line::from(Span::styled(l.to_owned(), style))))
+        };
         if let Some(text) = self.trouble.as_ref().or(self.compiler.as_ref()) {
             push(text, Style::new());
         }
         for (check, took) in &self.passed {
             let (title, took) = (title(self.step, check, lang), took.as_secs_f64());
-            push(&tr!(lang, "ok    {title} ({took:.1} s)", "合格  {title} ({took:.1} 秒)"), Style::new().fg(Color::Green));
+            push(
+                &tr!(lang, "ok    {title} ({took:.1} s)", "合格  {title} ({took:.1} 秒)"),
+                Style::new().fg(Color::Green),
+            );
         }
         if let Some(red) = &self.red {
             let text = learner::failure(self.step, &Red { log: Vec::new(), ..red.clone() }, lang, self.hint.is_some());

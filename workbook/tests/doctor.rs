@@ -14,24 +14,29 @@ use workbook::doctor;
 /// Rule, how to break it (bash; `$T` is the test's folder, `$HERE` the checkout's cache, `$PG` the private PostgreSQL), and whether
 /// that needs root.
 const SABOTAGE: &[(&str, &str, bool)] = &[
-    ("rust", r#"printf '#!/bin/sh\necho rustc 1.80.1\n' > $T/fake/rustc; chmod +x $T/fake/rustc; PATH=$T/fake:$PATH"#, false),
+    (
+        "rust",
+        r#"printf '#!/bin/sh\necho rustc 1.80.1\n' > $T/fake/rustc; chmod +x $T/fake/rustc; PATH=$T/fake:$PATH"#,
+        false,
+    ),
     ("compiler", r#"rm -f $T/path/cc; apt "ln -sf $(readlink -f /usr/bin/cc) $T/path/cc""#, false),
     ("libclang", r#"mount -t tmpfs none /usr/lib/llvm-*/lib; apt "umount /usr/lib/llvm-*/lib""#, true),
     ("libclang_path", "export LIBCLANG_PATH=/nowhere", false),
     ("ps", r#"rm -f $T/path/ps; apt "ln -sf /usr/bin/ps $T/path/ps""#, false),
     ("cache_path", "export WORKBOOK_CACHE='/tmp/a b'", false),
     ("cache_owner", "chown nobody $WORKBOOK_CACHE", true),
-    (
-        "disk",
-        r#"mkdir -p $HERE; touch $HERE/ballast
-           printf '#!/bin/sh\nif [ -e %s ]; then printf "h\\nx 1 1 102400 1 /\\n"; else exec /usr/bin/df "$@"; fi\n' $HERE/ballast > $T/fake/df
-           chmod +x $T/fake/df; PATH=$T/fake:$PATH"#,
-        false,
-    ),
     ("cargo_pgrx", "rm -rf $WORKBOOK_CACHE/tools/cargo-pgrx-*; export CARGO_HOME=$T/nowhere", false),
     ("own_postgresql", "export PG_CONFIG=/nowhere/pg_config", false),
-    ("too_old", "export PG_CONFIG=$T/old; printf '#!/bin/sh\\necho PostgreSQL 14.9\\n' > $T/old; chmod +x $T/old", false),
-    ("too_new", "export PG_CONFIG=$T/new; printf '#!/bin/sh\\necho PostgreSQL 19.1\\n' > $T/new; chmod +x $T/new", false),
+    (
+        "too_old",
+        "export PG_CONFIG=$T/old; printf '#!/bin/sh\\necho PostgreSQL 14.9\\n' > $T/old; chmod +x $T/old",
+        false,
+    ),
+    (
+        "too_new",
+        "export PG_CONFIG=$T/new; printf '#!/bin/sh\\necho PostgreSQL 19.1\\n' > $T/new; chmod +x $T/new",
+        false,
+    ),
     ("postgresql", "rm -rf $PG", false),
     (
         "postgresql_runs",
@@ -49,6 +54,14 @@ const SABOTAGE: &[(&str, &str, bool)] = &[
     ("rustflags", "export RUSTFLAGS=-g CARGO_ENCODED_RUSTFLAGS=-g", false),
     ("pgrx_variables", "export PGRX_PG_CONFIG_PATH=/usr/bin/pg_config", false),
     ("progress", "mkdir -p $ROOT/work; echo '{' > $ROOT/work/progress.json", false),
+    // The last one: what mends it removes all that the others need.
+    (
+        "disk",
+        r#"mkdir -p $HERE; touch $HERE/ballast
+           printf '#!/bin/sh\nif [ -e %s ]; then printf "h\\nx 1 1 102400 1 /\\n"; else exec /usr/bin/df "$@"; fi\n' $HERE/ballast > $T/fake/df
+           chmod +x $T/fake/df; PATH=$T/fake:$PATH"#,
+        false,
+    ),
 ];
 
 struct World {
@@ -97,7 +110,13 @@ impl World {
 mkdir -p "$2/bin" && cp %s "$2/bin/"\n' "$CARGO" "$T/saved/cargo-pgrx" > "$T/bin/cargo"
             chmod +x "$T/bin/cargo"
             printf %s "$new" > "$T/here""#;
-        output(bash(script).env("T", world.path()).env("ORIGINAL", original).env("CARGO", rust().join("cargo")).env_remove("PG_CONFIG"));
+        output(
+            bash(script)
+                .env("T", world.path())
+                .env("ORIGINAL", original)
+                .env("CARGO", rust().join("cargo"))
+                .env_remove("PG_CONFIG"),
+        );
         world
     }
 
