@@ -64,6 +64,9 @@ TOOLS=$CACHE/tools
 DOWNLOADS=$CACHE/dl
 # One folder for each checkout, named after its path: two checkouts never share a server or an installed library.
 HERE=$CACHE/$(printf %s "$ROOT" | sha256sum | cut -c1-8)
+# Where the steps have their clusters. A test has them elsewhere, to leave the reader's alone.
+# shellcheck disable=SC2034 # used by run and environment.sh
+HOMES=${WORKBOOK_HOMES:-$HERE}
 
 make_cache() {
   mkdir -p "$CACHE" "$TOOLS" "$DOWNLOADS" "$HERE" 2>/dev/null || die cache_not_ours "$CACHE"

@@ -29,7 +29,7 @@ version=$("$prefix_config" --version); version=${version#PostgreSQL }
 major=${version%%[!0-9]*}
 
 # ---- the PGRX_HOME
-home=$HERE/${step%%_*}
+home=$HOMES/${step%%_*}
 data=$home/data-$major
 mkdir -p "$home" "$HERE/t"
 if [ "$(id -u)" = 0 ]; then chown nobody: "$home" "$HERE/t"; fi # sockets are made there by the server

@@ -35,6 +35,8 @@ pub mod starter;
 pub mod text;
 #[cfg(feature = "checks")]
 pub mod throwaway;
+#[cfg(feature = "checks")]
+pub mod transcript;
 
 #[cfg(feature = "learner")]
 mod watch;

@@ -509,7 +509,9 @@ pub fn signal(pid: i32, signal: &str) -> Result<()> {
         "TERM" => Signal::TERM,
         "KILL" => Signal::KILL,
         "HUP" => Signal::HUP,
+        "CONT" => Signal::CONT,
         "INT" => Signal::INT,
+        "STOP" => Signal::STOP,
         "USR1" => Signal::USR1,
         other => return Err(format!("SIG{other} is not one that the checks send").into()),
     };
