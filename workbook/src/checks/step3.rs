@@ -49,9 +49,7 @@ fn poison(subject: &Subject) -> Result<()> {
     let (start, cpu) = (Instant::now(), cpu_ticks(&pids)?);
     // Wakes the workers again and again: that must not make them try again before their nap is over.
     while start.elapsed() < Duration::from_secs(2) {
-        pids.iter().try_for_each(|pid| {
-            signal(*pid, "USR1").map_err(|_| format!("the process {pid} has ended"))
-        })?;
+        pids.iter().try_for_each(|pid| signal(*pid, "USR1").map_err(|_| format!("the process {pid} has ended")))?;
         std::thread::sleep(Duration::from_millis(50));
     }
     let log = server.log();

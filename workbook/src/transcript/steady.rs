@@ -5,6 +5,7 @@
 //! - Times: a clock that begins at nine, goes on by about two seconds with each command, by what a command sleeps, and by
 //!   milliseconds with each line of the log. So it shows the order of the log's lines, whatever the clock said.
 //! - Transaction IDs in columns whose name has xid, xmin or xmax; positions in the WAL.
+//! - Lines that say only that somebody else was waited for are left out.
 //! - Paths, ports, the name of the superuser, durations.
 
 use crate::throwaway::{Result, SUPERUSER};
@@ -42,6 +43,7 @@ regexes! {
     RULE = r"^ *-[-+]*$";
     LSN = r"\b[0-9A-F]{1,8}/[0-9A-F]{6,8}\b";
     COMPILER = r"on \S+, compiled by .*?, 64-bit";
+    WAITED = r"^(Another set-up of this workbook is running\. Waiting for it|    Blocking waiting for file lock on)";
     AFTER = r"\(after \d+ s\)";
     ANY_PORT = r"(\bport |-p |\.s\.PGSQL\.)\d{4,5}\b";
     CHECKOUT = r"bgworkbook/[0-9a-f]{8}\b";
@@ -140,7 +142,8 @@ impl Record {
     }
 
     /// The output of the command.
-    pub fn block(&mut self, block: Block, logs: Vec<(String, String)>) {
+    pub fn block(&mut self, mut block: Block, logs: Vec<(String, String)>) {
+        block.lines.retain(|line| !WAITED.is_match(line));
         self.lines.push(Line::Block { block, window: self.windows.len() - 1 });
         self.logs.extend(logs);
     }
