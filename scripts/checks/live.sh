@@ -113,6 +113,12 @@ expect "it does not compile" 1 "does not compile" "next: correct steps/step1_reg
 printf '%s\n' "$whole" > "$source"
 expect "the source is whole again: so is the worker" 0 "is alive" -- "$run" step1
 
+# ---- another major beside the first
+expect "set-up of another major" 0 "found    PostgreSQL 16" "$here/pg/16/" -- "$book/scripts/setup" --pg 16
+expect "its environment; the first one's stays" 0 "PostgreSQL 16" "pg16 = \"$here/pg/16/" "pg18 = \"$here/pg/18/" -- bash -c '
+  . "$book/scripts/env" step1 --pg 16 && cat "$PGRX_HOME/config.toml"'
+expect "nothing is compiled again for the first one" 0 "is alive" "!Compiling" -- "$run" step1
+
 # ---- a PostgreSQL of the reader's own: played by the embedded one, unpacked elsewhere, as pip would install it
 if [ -e "$DOWNLOADS/postgresql.whl" ]; then
   mkdir "$TMP/own"

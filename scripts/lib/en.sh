@@ -9,7 +9,7 @@ MSG=(
        scripts/run --log [STEP]     follow the server log
 The steps are:
 {1}'
-  [usage_env]='usage: . scripts/env STEP
+  [usage_env]='usage: . scripts/env STEP [--pg 15|16|17|18|PATH/pg_config]
 The steps are:
 {1}'
   [unknown_option]='unknown option: {1}'

@@ -9,7 +9,7 @@ MSG=(
         scripts/run --log [ステップ]    サーバーログを表示し続けます
 ステップの一覧:
 {1}'
-  [usage_env]='使い方: . scripts/env ステップ
+  [usage_env]='使い方: . scripts/env ステップ [--pg 15|16|17|18|パス/pg_config]
 ステップの一覧:
 {1}'
   [unknown_option]='不明なオプションです: {1}'
