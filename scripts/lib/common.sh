@@ -83,14 +83,18 @@ target_dir() {
 unusual_checkout() { local LC_ALL=C; [[ $ROOT =~ [^A-Za-z0-9/._+-] ]]; }
 
 # ---- steps ------------------------------------------------------------------------------------------------------------------
-list_steps() { (cd "$ROOT/steps" 2>/dev/null && for d in step[0-9]*_*/; do if [ -f "$d/Cargo.toml" ]; then printf '%s\n' "${d%/}"; fi; done); }
+# The steps in their order, then worker_spi, which has the name of PostgreSQL's sample.
+list_steps() { (cd "$ROOT/steps" 2>/dev/null && for d in step[0-9]*_*/ worker_spi/; do if [ -f "$d/Cargo.toml" ]; then printf '%s\n' "${d%/}"; fi; done); }
+
+# step3_spi_transaction -> step3
+short_name() { case $1 in step*) echo "${1%%_*}" ;; *) echo "$1" ;; esac; }
 
 # A number, "step3" or the full name -> the full name
 resolve_step() {
   local want=$1 s
   for s in $(list_steps); do
-    case $want in "$s" | "${s%%_*}" | "${s#step}" ) echo "$s"; return ;; esac
-    [ "step$want" = "${s%%_*}" ] && { echo "$s"; return; }
+    case $want in "$s" | "$(short_name "$s")" | "${s#step}" ) echo "$s"; return ;; esac
+    [ "step$want" = "$(short_name "$s")" ] && { echo "$s"; return; }
   done
   die unknown_step "$want" "$(list_steps | sed 's/^/    /')"
 }

@@ -162,4 +162,23 @@ The steps are:
   [test_ok]='passed'
   [test_failed_word]='FAILED'
   [no_book_checks]='there are no checks in scripts/checks/book yet'
+
+  [usage_upstream]='usage: scripts/upstream-tests [15|16|17|18|all] [--lang en|ja]'
+  [upstream_head]='{1}, its own tests of worker_spi ({2})'
+  [upstream_none]='without any worker_spi'
+  [upstream_c]='the C sample'
+  [upstream_ours]='ours'
+  [upstream_script]='ours, with the original'"'"'s install script and control file'
+  [upstream_pass]='  passed   {1}: {2} of {3}'
+  [upstream_fail]='  refused  {1}, as it must be'
+  [upstream_wrong]='  WRONG    {1}: {2}'
+  [upstream_status]='the tests ended with status {1}'
+  [upstream_no_failure]='the tests did not fail'
+  [upstream_other_failure]='the tests failed for another reason than the missing library'
+  [upstream_count]='{1} tests passed, expected {2}'
+  [upstream_skipped]='tests were skipped'
+  [upstream_c_failed]='the C sample could not be built. The last lines of {1}:
+{2}'
+  [upstream_rust_failed]='worker_spi could not be built. The last lines of {1}:
+{2}'
 )

@@ -29,7 +29,7 @@ version=$("$prefix_config" --version); version=${version#PostgreSQL }
 major=${version%%[!0-9]*}
 
 # ---- the PGRX_HOME
-home=$HOMES/${step%%_*}
+home=$HOMES/$(short_name "$step")
 data=$home/data-$major
 mkdir -p "$home" "$HERE/t"
 if [ "$(id -u)" = 0 ]; then chown nobody: "$home" "$HERE/t"; fi # sockets are made there by the server
@@ -65,7 +65,7 @@ fi
 
 # ---- the port: derived from the checkout and the step; another one when a foreign program has it
 in_use() { local hex; hex=$(printf %04X "$1"); grep -qsE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A" /proc/net/tcp /proc/net/tcp6; }
-number=${step%%_*}; number=${number#step}
+number=$(short_name "$step"); number=${number#step}; [[ $number =~ ^[0-9]+$ ]] || number=9 # worker_spi comes after the steps
 first=$((16#${HERE##*/} % 150 * 100))
 [ -e "$home/config.toml" ] || touch "$home/config.toml"
 base=$(sed -n 's/^base_port = //p' "$home/config.toml")

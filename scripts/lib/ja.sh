@@ -162,4 +162,23 @@ MSG=(
   [test_ok]='成功'
   [test_failed_word]='失敗'
   [no_book_checks]='scripts/checks/book にはまだ検査がありません'
+
+  [usage_upstream]='使い方: scripts/upstream-tests [15|16|17|18|all] [--lang en|ja]'
+  [upstream_head]='{1}、worker_spi に対する付属のテスト ({2})'
+  [upstream_none]='worker_spi がない状態'
+  [upstream_c]='C のサンプル'
+  [upstream_ours]='本書の worker_spi'
+  [upstream_script]='本書の worker_spi (インストールスクリプトと control ファイルは元のもの)'
+  [upstream_pass]='  成功  {1}: {3} 件中 {2} 件'
+  [upstream_fail]='  失敗  {1} (失敗するのが正しい)'
+  [upstream_wrong]='  異常  {1}: {2}'
+  [upstream_status]='テストが終了コード {1} で終わりました'
+  [upstream_no_failure]='失敗するはずのテストが失敗しませんでした'
+  [upstream_other_failure]='ライブラリがないこと以外の理由でテストが失敗しました'
+  [upstream_count]='成功したテストは {1} 件です ({2} 件のはずです)'
+  [upstream_skipped]='実行されなかったテストがあります'
+  [upstream_c_failed]='C のサンプルをビルドできませんでした。{1} の最後の行:
+{2}'
+  [upstream_rust_failed]='worker_spi をビルドできませんでした。{1} の最後の行:
+{2}'
 )

@@ -8,7 +8,7 @@ TMP=$(mktemp -d /var/tmp/bgwt.XXXXXX) # short: it serves as a cache, and the cac
 chmod 755 "$TMP"                      # as root, the server's user passes through
 finish() {
   local d pid
-  for d in "$TMP"/*/*/step*/data-* "$TMP"/*/step*/data-* "$TMP"/pg*; do if pid=$(server_pid "$d"); then stop_server "$pid"; fi; done
+  for d in "$TMP"/*/*/{step*,worker_spi}/data-* "$TMP"/*/{step*,worker_spi}/data-* "$TMP"/pg*; do if pid=$(server_pid "$d"); then stop_server "$pid"; fi; done
   rm -rf "$TMP"
   printf 'test result: %s. %s passed; %s failed\n' "$([ $bad = 0 ] && echo ok || echo FAILED)" "$good" "$bad"
   [ $bad = 0 ] || exit 1

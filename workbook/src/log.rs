@@ -37,10 +37,11 @@ impl Log {
 }
 
 /// The worker's process id and name, if the line is a worker's report of being ready:
-/// `<time> [<pid>] LOG:  step1_registration worker 1: started`, and whatever it wants to add after a blank.
+/// `<time> [<pid>] LOG:  step1_registration worker 1: started`, and whatever it wants to add after a blank. `worker_spi` has
+/// PostgreSQL's words for it: `worker_spi worker 1 initialized with schema1.counted`.
 pub fn started(line: &str, step: &str) -> Option<(u32, String)> {
     let (before, message) = line.split_once("LOG:  ")?;
-    let (name, more) = message.split_once(": started")?;
+    let (name, more) = message.split_once(": started").or_else(|| message.split_once(" initialized with"))?;
     let number = name.strip_prefix(step)?.strip_prefix(" worker ")?;
     if !more.is_empty() && !more.starts_with(' ') {
         return None;
@@ -130,6 +131,8 @@ mod tests {
         assert_eq!(started(&format!("{line}x"), "step1_registration"), None);
         assert_eq!(started("… [3] LOG:  step1_registration worker 1: starting", "step1_registration"), None);
         assert_eq!(started("… [3] LOG:  step1_registration worker x: started", "step1_registration"), None);
+        let line = "… [4] LOG:  worker_spi worker 1 initialized with schema1.counted";
+        assert_eq!(started(line, "worker_spi"), Some((4, "worker_spi worker 1".into())));
     }
 
     #[test]

@@ -1,0 +1,101 @@
+# shellcheck shell=bash disable=SC2153,SC2317 # variables of common.sh; functions that progress calls
+# PostgreSQL's own worker_spi: its tests, and the C sample. Sourced after common.sh, tools.sh and majors.sh. What is fetched stays in
+# $DOWNLOADS/worker_spi-SERIES (module/ and perl/); nothing of it is in this repository.
+
+# From which series of source packages a major's files come: those of 16 are the same as those of 15.
+upstream_series() { case $1 in 16) echo 15 ;; *) echo "$1" ;; esac; }
+upstream_suite() { case $1 in 15) echo bookworm ;; 17) echo trixie ;; *) echo sid ;; esac; }
+upstream_of() { echo "$DOWNLOADS/worker_spi-$(upstream_series "$1")"; }
+
+get_upstream() { # MAJOR
+  local series to uri log tar=''
+  series=$(upstream_series "$1") to=$(upstream_of "$1") log=$CACHE/worker_spi.log
+  [ ! -e "$to" ] || return 0
+  lock "$CACHE/.lock"
+  APT=$DOWNLOADS/.worker_spi
+  rm -rf "$APT"; mkdir -p "$APT"
+  for p in "$DOWNLOADS/postgresql-${series}"_*.orig.tar.*; do if [ -e "$p" ]; then tar=$p; fi; done
+  if [ -z "$tar" ]; then # 17's is there already if this machine has built it
+    command -v apt-get > /dev/null || die pg_not_debian "$series" "$(os ID) $(os VERSION_ID)"
+    uri=$(mirror "$(os VERSION_CODENAME)")
+    [ -n "$uri" ] || die pg_no_mirror "$series" "$(os VERSION_CODENAME)"
+    [ -e "$KEYRING" ] || die pg_no_keyring "$series" "$KEYRING"
+    fetch_upstream() {
+      start_apt "deb-src [signed-by=$KEYRING] $uri $(upstream_suite "$series") main" && cd "$APT/got" &&
+        private_apt apt-get source --download-only --only-source "postgresql-$series"
+    }
+    progress "$(text pg_source "$series")" "$log" fetch_upstream || die pg_make_failed "$series" "$log" "$(tail -n 8 "$log")"
+    for p in "$APT"/got/*.orig.tar.*; do tar=$p; done
+  fi
+  mkdir "$APT/all" "$APT/new"
+  tar -C "$APT/all" --strip-components=1 -xf "$tar" --wildcards '*/src/test/modules/worker_spi' '*/src/test/perl'
+  mv "$APT/all/src/test/modules/worker_spi" "$APT/new/module"
+  mv "$APT/all/src/test/perl" "$APT/new/perl"
+  mv "$APT/new" "$to"
+  rm -rf "$APT"
+  exec 9>&-
+}
+
+# An installation of its own, without any worker_spi: $HERE/upstream/MAJOR-KIND. It stands as deep below $HERE as the original, since
+# the programs find their libraries relative to themselves. Prints the path of its pg_config.
+fresh_installation() { # MAJOR KIND
+  local from=$HERE/pg/$1 to=$HERE/upstream/$1-$2 config
+  rm -rf "$to"; mkdir -p "$HERE/upstream"
+  cp -al "$from" "$to" 2> /dev/null || { rm -rf "$to"; cp -a "$from" "$to"; }
+  config=$(cd "$to/bin" && pwd -P)/pg_config
+  # Links to the files of the original: what is installed must be new files, so the old names go.
+  rm -f "$("$config" --pkglibdir)"/worker_spi.so "$("$config" --sharedir)"/extension/worker_spi{.control,--*.sql}
+  echo "$config"
+}
+
+# The C sample, built with PGXS as its own Makefile does it. 16 hides what is not exported by name, and the sources of 15 do not know
+# that yet; Debian's 15 would also like to have the code for LLVM. The warnings go, since this compiler may not know them all.
+install_c() { # MAJOR PG_CONFIG LOG
+  local work=$HERE/upstream/c-$1 flags=()
+  flags=("CFLAGS=$("$2" --cflags | sed -E 's/(^| )-W[^ ]*//g')")
+  rm -rf "$work"; cp -r "$(upstream_of "$1")/module" "$work"
+  if [ "$1" = 16 ]; then flags+=(CFLAGS_SL_MODULE=); fi
+  env -u MAKEFLAGS make -C "$work" USE_PGXS=1 "PG_CONFIG=$2" with_llvm=no "${flags[@]}" install > "$3" 2>&1 || die upstream_c_failed "$3" "$(tail -n 8 "$3")"
+}
+
+# Our library, as `cargo pgrx install` does it.
+install_ours() { # MAJOR PG_CONFIG LOG FLAGS...
+  local major=$1 config=$2 log=$3 environment; shift 3
+  environment=$("$LIB/environment.sh" worker_spi --quiet --pg "$major")
+  (
+    eval "$environment"
+    cd "$ROOT/steps/worker_spi"
+    cargo pgrx install "$@" --no-default-features --features "pg$major" --pg-config "$config"
+  ) > "$log" 2>&1 || die upstream_rust_failed "$log" "$(tail -n 15 "$log")"
+}
+
+# Files that root has made, for the user as whom PostgreSQL runs.
+readable() { chmod -R a+rX "$@"; }
+# PostgreSQL refuses root, and so do its tests.
+as_server_user() {
+  if [ "$(id -u)" = 0 ]; then
+    setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups --no-new-privs -- env USER=nobody HOME=/nonexistent "$@"
+  else "$@"; fi
+}
+
+# PostgreSQL's tests of worker_spi, against what is installed there. Their output goes to OUT/output.
+# 15 and 16: pg_regress, one test; 17 and later: a TAP script of 8 tests.
+run_suite() { # MAJOR PG_CONFIG OUT
+  local major=$1 config=$2 out=$3 module bin status=0
+  module=$(upstream_of "$major")/module bin=$("$config" --bindir)
+  rm -rf "$out"; mkdir -p "$out"
+  if [ "$(id -u)" = 0 ]; then chown nobody: "$out"; fi
+  local regress; regress=$(dirname "$("$config" --pgxs)")/../../src/test/regress/pg_regress
+  if [ "$major" -le 16 ]; then
+    (cd "$out" && as_server_user timeout --kill-after=10 300 "$regress" --temp-instance="$out/instance" --temp-config="$module/dynamic.conf" \
+      --bindir="$bin" --inputdir="$module" --outputdir="$out" --dbname=contrib_regression --port=$((20000 + RANDOM % 10000)) worker_spi)
+  else
+    # Only its --config-auth is called, which is the same in all majors. That of the embedded 18 crashes at once.
+    if ! "$regress" --version > /dev/null 2>&1; then
+      config=$(selected_pg_config 16); regress=$(dirname "$("$config" --pgxs)")/../../src/test/regress/pg_regress
+    fi
+    (cd "$module" && as_server_user timeout --kill-after=10 300 env TESTDATADIR="$out/data" TESTLOGDIR="$out/log" PG_REGRESS="$regress" \
+      PATH="$bin:$PATH" PGPORT=$((20000 + RANDOM % 10000)) enable_injection_points=no prove -v -I "$(upstream_of "$major")/perl" -I . t/*.pl)
+  fi > "$out/output" 2>&1 || status=$?
+  return $status
+}

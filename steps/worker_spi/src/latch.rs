@@ -1,0 +1,41 @@
+//! Signals, and the sleep that they end.
+
+use crate::{compat, settings};
+use pgrx::prelude::*;
+use std::time::Duration;
+
+// ANCHOR: handlers
+/// PostgreSQL's own signal handlers, as the C functions that they are (step 6 says why not those of `pg_sys`).
+mod handlers {
+    unsafe extern "C-unwind" {
+        pub safe fn die(signal: core::ffi::c_int);
+        pub safe fn SignalHandlerForConfigReload(signal: core::ffi::c_int);
+    }
+}
+
+/// Installs the handlers and unblocks the signals. SIGTERM ends the worker where interrupts are looked at, with exit code 1.
+pub fn install_handlers() {
+    compat::pqsignal(pg_sys::SIGHUP, Some(handlers::SignalHandlerForConfigReload));
+    compat::pqsignal(pg_sys::SIGTERM, Some(handlers::die));
+    // SAFETY: the handlers are in place.
+    unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
+}
+// ANCHOR_END: handlers
+
+// ANCHOR: sleep
+/// Sleeps until the latch is set, at most `nap`; then looks whether the worker shall end, and whether a reload is due.
+pub fn sleep(nap: Duration) {
+    let milliseconds = nap.as_millis().min(i32::MAX as u128) as core::ffi::c_long;
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: MyLatch is ours from the start to the end of this process. When the postmaster dies, the process ends in here.
+    unsafe {
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, milliseconds, compat::wait_event());
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    check_for_interrupts!();
+    // SAFETY: a flag that only the signal handler sets. It may change at any time, so it is read as volatile.
+    if unsafe { (&raw const pg_sys::ConfigReloadPending).read_volatile() } != 0 {
+        settings::reload();
+    }
+}
+// ANCHOR_END: sleep
