@@ -9,14 +9,14 @@ verdict "the same keys in English and Japanese" "$(diff <(keys en) <(keys ja))"
 verdict "the same placeholders" "$(diff <(placeholders en) <(placeholders ja))"
 
 cd "$ROOT/scripts" || exit 1
-files=(setup env run serve clean test lib/common.sh lib/tools.sh lib/majors.sh lib/majors-table.sh lib/environment.sh lib/test-step.sh)
+files=(setup env run serve clean test upstream-tests lib/upstream.sh lib/common.sh lib/tools.sh lib/majors.sh lib/majors-table.sh lib/environment.sh lib/test-step.sh)
 used=$(grep -hv '^ *#' "${files[@]}" | grep -oE '\b(text|say|warn|die) "?[a-z_]+' | awk '{ print $2 }' | grep -vE '^"' | sort -u)
 for k in $used; do [ "${MSG[$k]+x}" ] || unknown+=" $k"; done
 verdict "every message that is used exists" "${unknown:-}"
 for k in $(keys en); do
   base=${k%.next}
   [ "${MSG[$base]+x}" ] || left+=" $k"
-  grep -qE "\b$base\b" "${files[@]}" || case $base in test_ok | test_failed_word) ;; *) left+=" $k" ;; esac
+  grep -qE "\b$base\b" "${files[@]}" || case $base in test_ok | test_failed_word | upstream_pass | upstream_fail) ;; *) left+=" $k" ;; esac
 done
 verdict "no message is left over" "${left:-}"
 deadly=$(grep -hoE '\bdie [a-z_]+' "${files[@]}" | awk '{ print $2 }' | sort -u)

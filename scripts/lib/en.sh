@@ -181,4 +181,6 @@ The steps are:
 {2}'
   [upstream_rust_failed]='worker_spi could not be built. The last lines of {1}:
 {2}'
+  [upstream_c_failed.next]='scripts/setup --pg all, then repeat the command'
+  [upstream_rust_failed.next]='scripts/test worker_spi'
 )

@@ -181,4 +181,6 @@ MSG=(
 {2}'
   [upstream_rust_failed]='worker_spi をビルドできませんでした。{1} の最後の行:
 {2}'
+  [upstream_c_failed.next]='scripts/setup --pg all (終わったら、もう一度実行してください)'
+  [upstream_rust_failed.next]='scripts/test worker_spi'
 )
