@@ -128,12 +128,12 @@ make_17() {
   build_17() {
     # Programs and libraries look for libpq beside themselves: the same words fit both bin/ and lib/.
     local rpath="-Wl,-rpath,'\$\$ORIGIN/../lib'"
-    mkdir "$APT/source" && tar -C "$APT/source" --strip-components=1 -xf "$APT"/got/postgresql-17_*.orig.tar.* && cd "$APT/source" &&
+    mkdir "$APT/source" && tar -C "$APT/source" --strip-components=1 -xf "$APT"/got/postgresql-17_*.orig.tar.*[z2] && cd "$APT/source" &&
       env -u MAKEFLAGS CFLAGS='-O1 -g0' LDFLAGS="$rpath" ./configure --prefix=/usr/local/pgsql --disable-rpath --enable-cassert --enable-tap-tests \
         --without-icu --without-readline --without-zlib && make -j2 && make install DESTDIR="$APT/installed"
   }
   progress "$(text pg_compile 17)" "$log" build_17 || die pg_make_failed 17 "$log" "$(tail -n 8 "$log")"
-  mv "$APT"/got/postgresql-17_*.orig.tar.* "$DOWNLOADS/"
+  mv "$APT"/got/postgresql-17_*.orig.tar.*[z2] "$DOWNLOADS/"
   mv "$APT/installed/usr/local/pgsql" "$DOWNLOADS/pg-17"
   rm -rf "$APT"
 }
