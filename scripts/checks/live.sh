@@ -47,10 +47,11 @@ verdict "with a new process" "$([ "$(workers)" != "$first" ] || echo "the same: 
 expect "on a terminal it opens psql" 0 "psql in the database postgres" "step1_registration worker 1" -- \
   bash -c 'printf "\\\\q\n" | script -qec "\"\$run\" step1" /dev/null'
 expect "the log can be followed" 124 "worker 1: started" -- timeout 2 "$book/scripts/run" --log step1
-begin=$(date +%s%N)
-expect "a second set-up does nothing" 0 "found    PostgreSQL 18" "!missing" -- "$book/scripts/setup"
-took=$((($(date +%s%N) - begin) / 1000000))
-verdict "in less than 2 s" "$([ $took -lt 2000 ] || echo "$took ms")"
+TIMEFORMAT='%U %S'
+{ time expect "a second set-up does nothing" 0 "found    PostgreSQL 18" "!missing" -- "$book/scripts/setup" > "$TMP/second"; } 2> "$TMP/took"
+cat "$TMP/second"
+# of the processors' time: the clock also counts what other programs do
+verdict "in less than 2 s" "$(tail -n 1 "$TMP/took" | awk '$1 + $2 >= 2 { print $1 + $2 " s" }')"
 
 # ---- cargo pgrx by hand
 expect "cargo pgrx run, status, stop by hand" 0 "running" "stopped" -- bash -c '
