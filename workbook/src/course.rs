@@ -65,6 +65,9 @@ pub struct Hint {
     pub name: String,
     /// The check after whose failure it is given.
     pub check: String,
+    /// Further checks that the same mistake can fail.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// It fits only if one of these is in what the check has said, or in the log. None: it always fits.
     #[serde(default)]
     pub says: Vec<String>,
@@ -123,11 +126,13 @@ impl Step {
             folder,
         };
         let known = |check: &str| checks.iter().any(|known| known.id == check);
-        let unknown = step.holes.iter().map(|hole| &hole.red).chain(step.hints.iter().map(|hint| &hint.check));
-        match unknown.into_iter().find(|check| !known(check)) {
-            Some(check) => Err(format!("{}: there is no check \"{check}\"", step.folder.display())),
-            None => Ok(step),
+        let of_hints = step.hints.iter().flat_map(|hint| hint.also.iter().chain([&hint.check]));
+        let mut named = step.holes.iter().map(|hole| &hole.red).chain(of_hints);
+        if let Some(check) = named.find(|check| !known(check)) {
+            return Err(format!("{}: there is no check \"{check}\"", step.folder.display()));
         }
+        drop(named);
+        Ok(step)
     }
 
     /// Its number: `1`.
@@ -147,9 +152,11 @@ impl Step {
 
     /// The hint that fits: by the check that has failed, then by what was seen.
     pub fn hint_for(&self, check: &str, seen: &str) -> Option<&Hint> {
-        let fits =
-            |hint: &&Hint| hint.check == check && (hint.says.is_empty() || hint.says.iter().any(|s| seen.contains(s)));
-        self.hints.iter().find(fits)
+        let of = |hint: &Hint| hint.check == check || hint.also.iter().any(|also| also == check);
+        let matches = |hint: &Hint| hint.says.is_empty() || hint.says.iter().any(|says| seen.contains(says));
+        // A hint whose words were not seen is better than none.
+        let best = self.hints.iter().find(|hint| of(hint) && matches(hint));
+        best.or_else(|| self.hints.iter().find(|hint| hint.check == check))
     }
 }
 

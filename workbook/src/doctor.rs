@@ -164,7 +164,7 @@ impl World {
             cd "$1"; . scripts/lib/common.sh; . scripts/lib/tools.sh
             wanted=${WORKBOOK_CACHE:-}
             for pair in "cache=$CACHE" "wanted_cache=$wanted" "here=$HERE" "pgrx=$PGRX_VERSION" "target=$(target_dir)" \
-                "cargo_pgrx=$(find_cargo_pgrx || true)" "pg_config=$(selected_pg_config "${PG_CONFIG:-}")" \
+                "cargo_pgrx=$(find_cargo_pgrx || true)" "pg_config=$(selected_pg_config "$(chosen_pg)")" \
                 "other_pgrx=$(tool_version cargo-pgrx pgrx || true)"; do printf '%s\n' "$pair"; done"#;
         let text = ask("bash", &["-c", script, "doctor", &root.to_string_lossy()]).unwrap_or_default();
         let facts = text.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
@@ -309,22 +309,23 @@ impl World {
     }
 
     fn own_postgresql(&self) -> Vec<Finding> {
-        let Some(config) = std::env::var("PG_CONFIG").ok().filter(|path| !path.is_empty()) else { return Vec::new() };
-        let path = config.clone();
+        let set = |name: &'static str| Some((name, std::env::var(name).ok().filter(|value| !value.is_empty())?));
+        let Some((name, path)) = set("WORKBOOK_PG").or_else(|| set("PG_CONFIG")) else { return Vec::new() };
+        let unset = || Fault { path: path.clone(), ..mend(format!("unset {name}")) };
         // A number stands for one of the majors that set-up brings.
-        if config.bytes().all(|byte| byte.is_ascii_digit()) {
-            return good("own_postgresql", config);
-        }
-        let Some(text) = ask(&config, &["--version"]) else {
-            return bad("own_postgresql", "", Fault { path, ..mend("unset PG_CONFIG") });
+        let found = if path.bytes().all(|byte| byte.is_ascii_digit()) {
+            path.clone()
+        } else {
+            match ask(&path, &["--version"]) {
+                Some(text) => text.split_whitespace().nth(1).unwrap_or("?").to_owned(),
+                None => return bad("own_postgresql", "", unset()),
+            }
         };
-        let found = text.split_whitespace().nth(1).unwrap_or("?").to_owned();
         let major: u32 = found.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        let fault = |wanted: &str| Fault { wanted: wanted.into(), path: path.clone(), mend: "unset PG_CONFIG".into() };
         match major {
-            0..15 => bad("too_old", found, fault(">= 15")),
-            15..=18 => good("own_postgresql", text),
-            _ => bad("too_new", found, fault("<= 18")),
+            0..15 => bad("too_old", found, Fault { wanted: ">= 15".into(), ..unset() }),
+            15..=18 => good("own_postgresql", found),
+            _ => bad("too_new", found, Fault { wanted: "<= 18".into(), ..unset() }),
         }
     }
 

@@ -188,7 +188,8 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Said<()> {
         fs::remove_file(copy.join(format!("{}.control", step.name)))?;
         fs::write(copy.join(format!("{name}.control")), control)?;
         fs::write(copy.join("Cargo.toml"), manifest(name, pgrx, postgres, &major(learner)))?;
-        for file in ["rust-toolchain.toml", "rustfmt.toml"] {
+        // The lock file, too: what is built has been tested, and can be built without a network.
+        for file in ["rust-toolchain.toml", "rustfmt.toml", "Cargo.lock"] {
             fs::copy(learner.root.join(file), copy.join(file))?;
         }
         fs::write(copy.join(".gitignore"), "/target/\n/.run/\n")?;

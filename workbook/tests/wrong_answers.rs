@@ -83,7 +83,7 @@ fn wrong_answers(step: &Step) -> Result<Vec<Wrong>, String> {
             found.map(str::to_owned).ok_or(format!("{}: no line \"{key}: ...\"", patch.display()))
         };
         let (red, hint) = (line("red")?, line("hint")?);
-        if !step.hints.iter().any(|known| known.name == hint && known.check == red) {
+        if !step.hints.iter().any(|known| known.name == hint && (known.check == red || known.also.contains(&red))) {
             return Err(format!("{}: no hint \"{hint}\" for the check \"{red}\"", patch.display()));
         }
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();

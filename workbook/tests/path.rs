@@ -1,0 +1,196 @@
+//! A learner's whole way, in each language, in a copy of the checkout: `start`, `check` (red), `hint`, the holes filled in, `check`
+//! (green), `next`, to the end of step 7. Only the holes' answers are typed. What was printed is compared with `tests/path/LANG.txt`;
+//! `UPDATE_TRANSCRIPTS=1` writes it anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use workbook::Lang;
+use workbook::course;
+use workbook::starter;
+
+struct World {
+    folder: tempfile::TempDir,
+    target: String,
+    original: PathBuf,
+}
+
+fn bash(script: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", script]);
+    command
+}
+
+fn output(command: &mut Command) -> String {
+    let out = command.output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&out.stderr));
+    text
+}
+
+impl World {
+    /// A copy of the checkout with a cache of its own. What is compiled and installed already is taken over.
+    fn new() -> Self {
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf();
+        let folder = tempfile::Builder::new().prefix("bgwp").rand_bytes(4).tempdir_in("/var/tmp").unwrap();
+        let script = r#"
+            set -e; cd "$ORIGINAL"; chmod 755 "$T"
+            real=$(. scripts/lib/common.sh; echo "$CACHE $HERE $(target_dir)")
+            read -r cache here target <<< "$real"
+            mkdir -p "$T/wb" "$T/c"
+            tar --exclude=./target --exclude=./.git --exclude=./work --exclude=./book -cf - . | tar -C "$T/wb" -xf -
+            ln -s "$cache/dl" "$T/c/dl"; ln -s "$cache/tools" "$T/c/tools"
+            new=$(cd "$T/wb"; WORKBOOK_CACHE=$T/c; export WORKBOOK_CACHE; . scripts/lib/common.sh; echo "$HERE")
+            mkdir -p "$new/pg"; cp -al "$here/pg/18" "$new/pg/18" 2> /dev/null || cp -a "$here/pg/18" "$new/pg/18"
+            cp -a "$here"/*.libs "$new/" 2> /dev/null || true
+            printf %s "$target""#;
+        let target = output(bash(script).env("T", folder.path()).env("ORIGINAL", &original).env_remove("PG_CONFIG"));
+        Self { folder, target, original }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("wb")
+    }
+
+    /// Types `cargo workbook ...`, and returns what is printed, and the exit code.
+    fn type_in(&self, arguments: &str, lang: Lang) -> (String, i32) {
+        let mut command = bash(&format!("exec \"$WORKBOOK\" {arguments} 2>&1"));
+        command
+            .current_dir(self.root())
+            .env("WORKBOOK", env!("CARGO_BIN_EXE_workbook"))
+            .env("CARGO_MANIFEST_DIR", self.root().join("workbook"))
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("WORKBOOK_CACHE", self.folder.path().join("c"))
+            .env("WORKBOOK_LANG", lang.name())
+            .env_remove("PG_CONFIG")
+            .env_remove("WORKBOOK_PG");
+        let out = command.output().unwrap();
+        (String::from_utf8_lossy(&out.stdout).into_owned(), out.status.code().unwrap_or(-1))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = bash("scripts/run --stop")
+            .current_dir(self.root())
+            .env("WORKBOOK_CACHE", self.folder.path().join("c"))
+            .output();
+    }
+}
+
+/// Without what differs from run to run: times, and the lines of the server's log.
+fn steady(text: &str) -> String {
+    let mut result = String::new();
+    for line in text.lines() {
+        let log = line.strip_prefix("    20").is_some_and(|rest| rest.as_bytes().get(2) == Some(&b'-'));
+        if log {
+            continue;
+        }
+        let mut rest = line;
+        // A number with a point in it is a time; all others are names and counts.
+        while let Some(place) = rest.find(|c: char| c.is_ascii_digit()) {
+            let end =
+                rest[place..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rest.len(), |end| place + end);
+            let (number, unit) = (&rest[place..end], &rest[end..]);
+            let time = number.contains('.') && ["s", "ms", " s", " 秒", "µs"].iter().any(|u| unit.starts_with(u));
+            result += &rest[..place];
+            result += if time { "N" } else { number };
+            rest = unit.strip_prefix('m').filter(|u| time && u.starts_with('s')).unwrap_or(unit);
+        }
+        result += rest;
+        result.push('\n');
+    }
+    result
+}
+
+fn walk(lang: Lang) {
+    let world = World::new();
+    let steps = course::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(lang)));
+    let mut transcript = String::new();
+    let mut command = |arguments: &str, expected: i32| {
+        let (text, code) = world.type_in(arguments, lang);
+        assert_eq!(code, expected, "cargo workbook {arguments}: {text}");
+        transcript += &format!("$ cargo workbook {arguments}\n{}[{code}]\n\n", steady(&text));
+    };
+    command("start 1", 0);
+    for step in &steps {
+        command("check", 1);
+        command("hint", 0);
+        command("next", 2); // not yet
+        let copy = step.copy(&world.root());
+        for solution in starter::solutions(step).unwrap() {
+            let file = copy.join(&solution.file);
+            fs::write(&file, starter::type_in(&fs::read_to_string(&file).unwrap(), &solution)).unwrap();
+        }
+        command("check", 0);
+        command("next", 0);
+    }
+    command("list", 0);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/path/{}.txt", lang.name()));
+    if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, &transcript).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    let differs = expected.lines().zip(transcript.lines()).find(|(a, b)| a != b);
+    assert!(
+        expected == transcript,
+        "{} is stale; the first difference: {differs:?}. If the new text is right: UPDATE_TRANSCRIPTS=1 cargo test -p workbook --test path",
+        file.strip_prefix(&world.original).unwrap_or(&file).display()
+    );
+}
+
+#[test]
+fn from_start_to_end_in_english() {
+    walk(Lang::En);
+}
+
+#[test]
+fn from_start_to_end_in_japanese() {
+    walk(Lang::Ja);
+}
+
+#[test]
+fn a_worker_of_ones_own() {
+    let world = World::new();
+    let wanted = world.folder.path().join("my_worker");
+    for (name, expected) in [("pg_worker", 2), ("MyWorker", 2), ("loop", 2), ("", 2)] {
+        let (text, code) = world.type_in(&format!("new '{}'", world.folder.path().join(name).display()), Lang::En);
+        assert_eq!(code, expected, "{name}: {text}");
+    }
+    let (text, code) = world.type_in("new inside", Lang::En);
+    assert!(code == 2 && text.contains("is inside the workbook"), "{text}");
+    let (text, code) = world.type_in(&format!("new {}", wanted.display()), Lang::En);
+    assert_eq!(code, 0, "{text}");
+    let (text, code) = world.type_in(&format!("new {}", wanted.display()), Lang::Ja);
+    assert!(code == 2 && text.contains("すでに存在します"), "{text}");
+    for entry in fs::read_dir(wanted.join("src")).unwrap().flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap();
+        assert!(!text.contains("step7") && !text.contains("Step7"), "{}", entry.path().display());
+    }
+    // What it prints is typed: it runs, and its tests pass. The dependencies are those that the workbook has compiled.
+    let script = r#"
+        set -e
+        cd "$T/wb"; . scripts/env step7 --quiet
+        mkdir -p "$TARGET/workshops/own/debug"
+        for d in deps build .fingerprint; do cp -al "$TARGET/debug/$d" "$TARGET/workshops/own/debug/" 2> /dev/null || true; done
+        rm -rf "$TARGET/workshops/own/debug/build" "$TARGET/workshops/own/debug/.fingerprint"
+        cp -a "$TARGET/debug/build" "$TARGET/debug/.fingerprint" "$TARGET/workshops/own/debug/"
+        export CARGO_TARGET_DIR=$TARGET/workshops/own
+        cd "$T/my_worker"
+        ./run < /dev/null
+        cargo pgrx test "pg$WORKBOOK_PG_MAJOR"
+        "$(dirname "$WORKBOOK_PG_CONFIG")/pg_ctl" -D .run/data-* -s -m fast stop"#;
+    let out = bash(script)
+        .env("T", world.folder.path())
+        .env("TARGET", &world.target)
+        .env("WORKBOOK_CACHE", world.folder.path().join("c"))
+        .env_remove("PG_CONFIG")
+        .env_remove("WORKBOOK_PG")
+        .output()
+        .unwrap();
+    let _ = fs::remove_dir_all(Path::new(&world.target).join("workshops/own"));
+    let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{text}");
+    assert!(text.contains("my_worker worker 1: started") && text.contains("test result: ok."), "{text}");
+}
