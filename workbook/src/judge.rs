@@ -187,14 +187,11 @@ impl<'a> Bench<'a> {
         }
         tell(Event::Built(begin.elapsed()));
         let subject = Arc::new(Subject::new(self.installation.clone(), &self.step.name));
-        let booted;
-        match self.boot(&subject)? {
-            Ok(took) => {
-                tell(Event::Booted(took));
-                booted = took;
-            }
+        let booted = match self.boot(&subject)? {
+            Ok(took) => took,
             Err(red) => return Ok(Verdict::Red(red)),
-        }
+        };
+        tell(Event::Booted(booted));
         for tier in tiers {
             let chosen = std::env::var_os("WORKBOOK_LIMIT").is_some();
             let limit = (*tier == Tier::Quick && !chosen).then_some(PATIENCE.max(booted * 8));

@@ -15,6 +15,9 @@ use workbook::starter::{self, Open};
 /// How many are built and judged at once.
 const SIDE_BY_SIDE: usize = 2;
 
+/// A trial, which is told where to build.
+type Run = Box<dyn Fn(&str) -> Result<(), String> + Send>;
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(SIDE_BY_SIDE));
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     let places: Arc<Mutex<Vec<usize>>> = Arc::new(Mutex::new((0..arguments.test_threads.unwrap_or(1)).collect()));
     let mut trials = Vec::new();
     for step in steps {
-        let trial = |name: String, run: Box<dyn Fn(&str) -> Result<(), String> + Send>| {
+        let trial = |name: String, run: Run| {
             let places = places.clone();
             Trial::test(format!("{}/{name}", step.name), move || {
                 let place = places.lock().map_err(|error| error.to_string())?.pop().unwrap_or_default();
