@@ -536,17 +536,17 @@ pub fn title(step: &Step, check: &str, lang: Lang) -> String {
 pub fn failure(step: &Step, red: &Red, lang: Lang, finished: bool) -> String {
     let (title, number) = (title(step, red.check, lang), step.number());
     let expected = text(step, red.check).map_or("", |text| text.why.get(lang));
-    let seen = red.seen.replace('\n', "\n            ");
-    let mut all = tr!(
-        lang,
-        "  FAILED  {title} ({})\n  expected: {expected}\n  seen:     {seen}",
-        "  不合格  {title} ({})\n  期待する動作: {expected}\n  実際の動作:   {seen}",
-        red.check
-    );
-    if !red.log.is_empty() {
+    let mut all = tr!(lang, "  FAILED  {title} ({})", "  不合格  {title} ({})", red.check);
+    let (of_expected, of_seen) = match lang {
+        Lang::En => ("  expected: ", "  seen:     "),
+        Lang::Ja => ("  期待する動作: ", "  実際の動作:   "),
+    };
+    all += &format!("\n{}\n{}", folded(of_expected, expected), folded(of_seen, &red.seen));
+    let log = lines_that_matter(&red.log);
+    if !log.is_empty() {
         all += &tr!(lang, "\n  the server log ends with:", "\n  サーバーログの最後の部分:");
-        for line in &red.log[red.log.len().saturating_sub(12)..] {
-            all += &format!("\n    {line}");
+        for line in &log[log.len().saturating_sub(12)..] {
+            all += &format!("\n{}", folded("    ", line));
         }
     }
     if red.hint.is_some() && !finished {
@@ -555,12 +555,61 @@ pub fn failure(step: &Step, red: &Red, lang: Lang, finished: bool) -> String {
     all
 }
 
+/// The log without the lines that every start of a server writes, and without the dates.
+pub fn lines_that_matter(log: &[String]) -> Vec<String> {
+    let noise = ["starting PostgreSQL", "listening on", "database system was shut down at", "redirecting log output"];
+    let matters = |line: &&String| !noise.iter().any(|noise| line.contains(noise));
+    let short = |line: &String| {
+        let dated = line.get(..11).is_some_and(|date| {
+            date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b' ') && date.ends_with(' ')
+        });
+        if dated { line[11..].replacen(" UTC", "", 1) } else { line.clone() }
+    };
+    log.iter().filter(matters).map(short).collect()
+}
+
+/// A text behind a heading, in lines that the terminal can show: wide letters take two places. Elsewhere it stays one line.
+fn folded(heading: &str, text: &str) -> String {
+    let wide = |text: &str| ratatui::text::Span::raw(text).width();
+    let room = match std::io::stdout().is_terminal().then(ratatui::crossterm::terminal::size) {
+        Some(Ok((columns, _))) if usize::from(columns) > wide(heading) + 20 => usize::from(columns) - wide(heading) - 1,
+        _ => usize::MAX,
+    };
+    let margin = " ".repeat(wide(heading));
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut rest = line;
+        loop {
+            let (mut width, mut end, mut blank) = (0, rest.len(), None);
+            for (place, letter) in rest.char_indices() {
+                width += wide(letter.encode_utf8(&mut [0; 4]));
+                if width > room {
+                    end = blank.filter(|at| *at > 0).unwrap_or(place);
+                    break;
+                }
+                // Between Japanese letters a line may end anywhere, but not before a full stop or a comma.
+                if letter == ' ' {
+                    blank = Some(place);
+                } else if !letter.is_ascii() && !"、。」）".contains(letter) {
+                    blank = Some(place);
+                }
+            }
+            lines.push(rest[..end].trim_end());
+            rest = rest[end..].trim_start();
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    format!("{heading}{}", lines.join(&format!("\n{margin}")))
+}
+
 /// A hint up to this level.
 pub fn hint_text(step: &Step, hint: &Hint, level: u8, lang: Lang) -> String {
     let title = title(step, &hint.check, lang);
     let mut all = tr!(lang, "Hint for \"{title}\":", "「{title}」のヒント:");
     for (number, text) in [&hint.question, &hint.clue, &hint.answer].into_iter().enumerate().take(usize::from(level)) {
-        all += &format!("\n  {}/3  {}", number + 1, text.get(lang));
+        all += &format!("\n{}", folded(&format!("  {}/3  ", number + 1), text.get(lang)));
     }
     let number = step.number();
     all += &match level {

@@ -343,9 +343,9 @@ impl<'a> Screen<'a> {
         let block = |title: String| Block::new().borders(Borders::TOP).title(title);
         let text = Paragraph::new(self.lines()).wrap(Wrap { trim: false }).scroll((self.scroll, 0));
         frame.render_widget(text.block(block(tr!(lang, " Checks ", " 検査 "))), left);
-        let log = self.red.as_ref().map(|red| red.log.clone()).unwrap_or_default();
+        let log = self.red.as_ref().map(|red| learner::lines_that_matter(&red.log)).unwrap_or_default();
         let room = usize::from(right.height.saturating_sub(1));
-        let log: Vec<Line> = log.iter().map(|line| Line::from(short(line))).collect();
+        let log: Vec<Line> = log.iter().map(|line| Line::from(line.clone())).collect();
         let log = log[log.len().saturating_sub(room)..].to_vec();
         frame.render_widget(
             Paragraph::new(log).wrap(Wrap { trim: false }).block(block(tr!(lang, " Server log ", " サーバーログ "))),
@@ -438,12 +438,6 @@ fn polling(lang: Lang) -> String {
         "No file events here: the folder is looked at every second.",
         "ファイルの変更通知を使えないため、1 秒ごとにフォルダを調べます。"
     )
-}
-
-/// A line of the log without its date: there is not much room.
-fn short(line: &str) -> String {
-    let dated = line.get(..10).is_some_and(|date| date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'));
-    if dated { line[10..].trim_start().replacen(" UTC", "", 1) } else { line.to_owned() }
 }
 
 /// Without the compiler's colours.
