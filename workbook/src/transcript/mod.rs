@@ -28,6 +28,7 @@
 //! | `meanwhile $ command` | runs beside the next command, and ends before the one after it |
 //! | `log`, `log text` | shows what the log has got since the last command: lines with this text |
 //! | `last text` | lines of the log in the next output whose moment is not certain: those with this text are shown last |
+//! | `sorted` | in the next output, lines of the log are in no certain order: they are shown in that of their text |
 //! | `later` | the next output does not come here |
 //! | `output`, `output text` | but here, from the line on that begins so |
 //! | `terminal name` | further psql prompts are those of another window |
@@ -86,6 +87,7 @@ enum Directive {
     Meanwhile(String),
     Log(String),
     Last(String),
+    Sorted,
     Later,
     Output(String),
     Terminal(String),
@@ -164,6 +166,7 @@ impl Directive {
             }
             "meanwhile" => Self::Meanwhile(rest.strip_prefix("$ ").ok_or("meanwhile $ command")?.into()),
             "log" => Self::Log(rest.into()),
+            "sorted" => Self::Sorted,
             "last" => Self::Last(rest.into()),
             "later" => Self::Later,
             "output" => Self::Output(rest.into()),
@@ -202,19 +205,23 @@ fn parse(text: &str) -> Result<Vec<Entry>> {
 /// Where the libraries of the steps come from.
 pub struct Stage {
     root: PathBuf,
-    /// What has been built, by step and variant. The lock is held while building: two builds at once would only share a processor.
-    built: Mutex<HashMap<(String, String), Arc<Installation>>>,
+    steps: Built,
+    variants: Built,
 }
+
+/// What has been installed, by step and variant. The lock is held while building: two builds at once would only share a processor.
+type Built = Mutex<HashMap<(String, String), Arc<Installation>>>;
 
 impl Stage {
     /// The stage of this checkout.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.into(), built: Mutex::default() }
+        Self { root: root.into(), steps: Built::default(), variants: Built::default() }
     }
 
-    /// A private PostgreSQL with the step in it, or with a variant of it.
+    /// A private PostgreSQL with the step in it, or with a variant of it. It is kept until its sources change.
     fn installation(&self, step: &str, variant: &str) -> Result<Arc<Installation>> {
-        let mut built = self.built.lock().map_err(|error| error.to_string())?;
+        let built = if variant.is_empty() { &self.steps } else { &self.variants };
+        let mut built = built.lock().map_err(|error| error.to_string())?;
         let key = (step.to_owned(), variant.to_owned());
         if let Some(found) = built.get(&key) {
             return Ok(found.clone());
@@ -224,49 +231,48 @@ impl Stage {
         if original.major != MAJOR {
             return Err(format!("the transcripts are those of PostgreSQL {MAJOR}; this is {}", original.version).into());
         }
-        let folder = shell.scratch()?.join("transcripts").join(if variant.is_empty() { step } else { variant });
-        let made = if variant.is_empty() {
-            let copy = original.copy_to(&folder)?;
-            build::install(&shell, step, &self.root.join("steps").join(step), &copy, None)?;
-            copy
+        let folder = shell.scratch()?.join("transcripts").join(format!("{step}-{variant}"));
+        let patch = self.root.join("steps").join(step).join("variants").join(format!("{variant}.patch"));
+        let made_of = self.made_of(step, (!variant.is_empty()).then_some(patch.as_path()), &original)?;
+        let (made, note) = (folder.join("pg").join(original.major.to_string()), folder.join("made-of"));
+        let installation = if made.is_dir() && fs::read_to_string(&note).ok().as_ref() == Some(&made_of) {
+            Installation::of(&made.join("bin/pg_config"))?
         } else {
-            self.variant(&shell, step, variant, &folder, &original)?
+            let _ = fs::remove_file(&note);
+            let installation = if variant.is_empty() {
+                let copy = original.copy_to(&folder)?;
+                build::install(&shell, step, &self.root.join("steps").join(step), &copy, None)?;
+                copy
+            } else {
+                let workshop = Workshop::open(&self.root, &shell, "transcripts")?;
+                let source = workshop.copy(step, &folder)?;
+                let mut git = Command::new("git");
+                git.arg("apply").arg(&patch).current_dir(&source).env("GIT_CEILING_DIRECTORIES", &folder);
+                run(&mut git)?;
+                let copy = original.copy_to(&folder)?;
+                workshop.install(&shell, step, &source, &copy)?;
+                copy
+            };
+            fs::write(note, made_of)?;
+            installation
         };
-        let made = Arc::new(made);
-        built.insert(key, made.clone());
-        Ok(made)
+        let installation = Arc::new(installation);
+        built.insert(key, installation.clone());
+        Ok(installation)
     }
 
-    /// A variant takes seconds to build, so it is kept until its sources or its patch change.
-    fn variant(
-        &self,
-        shell: &Shell,
-        step: &str,
-        variant: &str,
-        folder: &Path,
-        original: &Installation,
-    ) -> Result<Installation> {
-        let source = self.root.join("steps").join(step);
-        let patch = source.join("variants").join(format!("{variant}.patch"));
-        if !patch.is_file() {
-            return Err(format!("there is no {}", patch.display()).into());
+    /// A sum of all that makes a difference to the library.
+    fn made_of(&self, step: &str, patch: Option<&Path>, original: &Installation) -> Result<String> {
+        let script = r#"set -e; "$2/pg_config" --version --bindir; stat -c '%Y %s' "$2/postgres"
+            cat "$0" steps/"$1"/src/* steps/"$1"/*.toml steps/"$1"/*.control Cargo.toml Cargo.lock rust-toolchain.toml"#;
+        let mut sum = Command::new("bash");
+        sum.args(["-c", &format!("set -o pipefail; {{ {script}\n}} | sha256sum")])
+            .arg(patch.unwrap_or(Path::new("/dev/null")));
+        let out = sum.arg(step).arg(&original.bin).current_dir(&self.root).output()?;
+        if !out.status.success() {
+            return Err(format!("{step}: {}", String::from_utf8_lossy(&out.stderr)).into());
         }
-        let mut sum = Command::new("sh");
-        sum.args(["-c", "cd \"$0\" && cat src/* Cargo.toml ../../Cargo.lock \"$1\" | cksum"]).arg(&source).arg(&patch);
-        let sum = String::from_utf8(sum.output()?.stdout)?;
-        let (made, of) = (folder.join("pg").join(original.major.to_string()), folder.join("made-of"));
-        if made.is_dir() && fs::read_to_string(&of).ok().as_ref() == Some(&sum) {
-            return Installation::of(&made.join("bin/pg_config"));
-        }
-        let workshop = Workshop::open(&self.root, shell, "transcripts")?;
-        let copy = workshop.copy(step, folder)?;
-        let mut git = Command::new("git");
-        git.arg("apply").arg(&patch).current_dir(&copy).env("GIT_CEILING_DIRECTORIES", folder);
-        run(&mut git)?;
-        let installation = original.copy_to(folder)?;
-        workshop.install(shell, step, &copy, &installation)?;
-        fs::write(of, sum)?;
-        Ok(installation)
+        Ok(String::from_utf8(out.stdout)?)
     }
 }
 
@@ -309,6 +315,7 @@ struct Play<'a> {
     meanwhile: Option<Session>,
     /// What is shown last in the next output.
     last: Vec<String>,
+    sorted: bool,
     /// Output that comes later: `Some(None)` until there is some.
     later: Option<Option<String>>,
     record: Record,
@@ -403,6 +410,7 @@ impl<'a> Play<'a> {
             terminal: String::new(),
             meanwhile: None,
             last: Vec::new(),
+            sorted: false,
             later: None,
             record,
         };
@@ -465,6 +473,7 @@ impl<'a> Play<'a> {
                 }
                 self.show(&lines.join("\n"));
             }
+            Directive::Sorted => self.sorted = true,
             Directive::Last(text) => self.last.push(text.clone()),
             Directive::Later => self.later = Some(None),
             Directive::Output(text) => {
@@ -543,7 +552,8 @@ impl<'a> Play<'a> {
         let lines = printed.trim_end().lines().map(|line| line.trim_end().to_owned()).collect();
         let last = std::mem::take(&mut self.last);
         let logs = self.logs();
-        self.record.block(Block { lines, last }, logs);
+        let sorted = std::mem::take(&mut self.sorted);
+        self.record.block(Block { lines, last, sorted }, logs);
     }
 
     fn path(&self) -> String {

@@ -58,6 +58,8 @@ pub struct Block {
     pub lines: Vec<String>,
     /// Lines of the log with these texts are shown last.
     pub last: Vec<String>,
+    /// Lines of the log are shown in the order of their text.
+    pub sorted: bool,
 }
 
 enum Line {
@@ -239,10 +241,14 @@ impl Record {
     fn order(&mut self, positions: &mut HashMap<String, Position>) -> Result<()> {
         for line in &mut self.lines {
             let Line::Block { block, .. } = line else { continue };
-            if block.last.is_empty() {
+            if block.last.is_empty() && !block.sorted {
                 continue;
             }
-            let rank = |line: &String| block.last.iter().position(|text| line.contains(text)).map_or(0, |at| at + 1);
+            let rank = |line: &String| {
+                let last = block.last.iter().position(|text| line.contains(text)).map_or(0, |at| at + 1);
+                let text = line.split_once("] ").filter(|_| block.sorted).map(|(_, text)| text.to_owned());
+                (last, text)
+            };
             let of_log = |line: &String| LOG_LINE.is_match(line.trim_start());
             for lines in block.lines.chunk_by_mut(|a, b| of_log(a) && of_log(b)) {
                 let place = |line: &String| positions.get(line.trim_start()).cloned();
