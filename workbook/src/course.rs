@@ -168,7 +168,7 @@ fn toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, String> {
 /// All steps, in their order.
 pub fn all(root: &Path) -> Said<Vec<Step>> {
     let read = |(name, checks): (&str, &'static [Check])| Step::read(root, name, checks).map_err(Trouble::Machine);
-    checks::all().into_iter().map(read).collect()
+    checks::steps().into_iter().map(read).collect()
 }
 
 /// The step that is meant by `3`, `step3` or the full name.

@@ -10,6 +10,7 @@ mod step4;
 mod step5;
 mod step6;
 mod step7;
+mod worker_spi;
 
 use crate::throwaway::{Installation, Mode, Result, Throwaway, limit, signal};
 use postgres::Client;
@@ -37,8 +38,13 @@ pub struct Check {
     pub run: fn(&Subject) -> Result<()>,
 }
 
+/// The checks of all that is judged, by the full name: of the steps, and of `worker_spi`, which is none and has no exercise.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static [Check])> {
+    steps().into_iter().chain([("worker_spi", worker_spi::CHECKS)])
+}
+
 /// The checks of all steps, by the step's full name.
-pub fn all() -> [(&'static str, &'static [Check]); 7] {
+pub fn steps() -> [(&'static str, &'static [Check]); 7] {
     [
         ("step1_registration", step1::CHECKS),
         ("step2_db_connection", step2::CHECKS),

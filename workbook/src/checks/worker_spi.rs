@@ -1,0 +1,165 @@
+//! `worker_spi`: few checks, as PostgreSQL's own tests judge it. These are for what those do not see.
+
+use super::{Check, Subject, Tier, expect, number, stops_within_a_second};
+use crate::throwaway::{Result, Throwaway, gone, limit, reason, signal};
+use postgres::Client;
+
+pub const CHECKS: &[Check] = &[
+    Check { id: "adds_up", tier: Tier::Quick, run: adds_up },
+    Check { id: "nothing_lost", tier: Tier::Quick, run: nothing_lost },
+    Check { id: "stops", tier: Tier::Quick, run: stops },
+    Check { id: "not_preloaded", tier: Tier::Quick, run: not_preloaded },
+    Check { id: "reload", tier: Tier::Full, run: reload },
+    Check { id: "never_again", tier: Tier::Full, run: never_again },
+];
+
+/// A cycle only when it is asked for.
+const SLEEPY: &str = "worker_spi.naptime = 3600";
+
+/// A server whose worker 1 has its table, and a client in its database.
+fn ready(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client)> {
+    let server = subject.cluster(conf)?;
+    server.start()?;
+    server.wait_log(0, &format!("{} initialized with schema1.counted", subject.worker(1)))?;
+    let mut client = server.connect("postgres")?;
+    table(&server, &mut client, "schema1")?;
+    Ok((server, client))
+}
+
+/// Waits until there is a table.
+fn table(server: &Throwaway, client: &mut Client, schema: &str) -> Result<()> {
+    let there = format!("SELECT (to_regclass('\"{schema}\".counted') IS NOT NULL)::int");
+    server.eventually(&format!("{schema}.counted"), limit(), || (number(client, &there).ok()? == 1).then_some(()))
+}
+
+/// Wakes a worker until its table holds exactly this total and no delta.
+fn total(server: &Throwaway, client: &mut Client, pid: i32, schema: &str, expected: i64) -> Result<()> {
+    let sql = format!(
+        "SELECT coalesce(sum(value) FILTER (WHERE type = 'total'), -1) - count(*) FILTER (WHERE type = 'delta') FROM \"{schema}\".counted"
+    );
+    let _ = signal(pid, "USR1"); // if it has ended, its total will say so
+    server.eventually(&format!("the total {expected} in {schema}"), limit(), || {
+        (number(client, &sql).ok()? == expected).then_some(())
+    })
+}
+
+/// Deltas go into the total, also in a schema whose name must be quoted, and in a table that has been made anew: the worker keeps
+/// its plan, and PostgreSQL makes it again when the table has changed.
+fn adds_up(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[SLEEPY])?;
+    let pid = subject.pid(&server, 1)?;
+    let values = "VALUES ('total', 1), ('delta', 2), ('delta', 3)";
+    client.batch_execute(&format!("INSERT INTO schema1.counted {values}"))?;
+    let mark = server.mark();
+    total(&server, &mut client, pid, "schema1", 6)?;
+    server.wait_log(mark, &format!("{}: count in schema1.counted is now 6", subject.worker(1)))?;
+    client.batch_execute(&format!(
+        "ALTER TABLE schema1.counted RENAME TO before; CREATE TABLE schema1.counted (LIKE schema1.before);
+         INSERT INTO schema1.counted {values}"
+    ))?;
+    total(&server, &mut client, pid, "schema1", 6)?;
+    client.batch_execute("CREATE EXTENSION worker_spi")?;
+    let pid: i32 = client.query_one("SELECT worker_spi_launch(-1)", &[])?.get(0);
+    table(&server, &mut client, "schema-1")?;
+    client.batch_execute(&format!("INSERT INTO \"schema-1\".counted {values}"))?;
+    total(&server, &mut client, pid, "schema-1", 6)
+}
+
+/// Where there is no total, the deltas stay until there is one.
+fn nothing_lost(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[SLEEPY])?;
+    let pid = subject.pid(&server, 1)?;
+    client.batch_execute("INSERT INTO schema1.counted VALUES ('delta', 2), ('delta', 3)")?;
+    let cycles = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'postgres'";
+    let mut other = server.connect("template1")?;
+    client.batch_execute("SELECT pg_stat_force_next_flush()")?;
+    let end = number(&mut other, cycles)? + 10;
+    server.eventually("ten cycles", limit(), || {
+        signal(pid, "USR1").ok()?;
+        (number(&mut other, cycles).ok()? >= end).then_some(())
+    })?;
+    let left = number(&mut client, "SELECT count(*) FROM schema1.counted")?;
+    expect(&server, left == 2, || format!("{left} deltas are left where there is no total, expected 2"))?;
+    client.batch_execute("INSERT INTO schema1.counted VALUES ('total', 0)")?;
+    total(&server, &mut client, pid, "schema1", 5)
+}
+
+/// A fast shutdown ends workers at once, also one that waits for a lock in the middle of its statement.
+fn stops(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[SLEEPY])?;
+    let pid = subject.pid(&server, 1)?;
+    client.batch_execute("BEGIN; LOCK TABLE schema1.counted")?;
+    signal(pid, "USR1")?;
+    let mut other = server.connect("postgres")?;
+    let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event_type = 'Lock'");
+    server.eventually("the worker waiting for the lock", limit(), || {
+        (number(&mut other, &waits).ok()? == 1).then_some(())
+    })?;
+    stops_within_a_second(&server)
+}
+
+/// A library that is not preloaded says nothing, and starts nothing. Since 17 a worker can be launched all the same.
+fn not_preloaded(subject: &Subject) -> Result<()> {
+    let server = Throwaway::new(&subject.installation, &["log_min_messages = notice", "client_min_messages = error"])?;
+    server.start()?;
+    let mut client = server.connect("postgres")?;
+    for sql in ["CREATE EXTENSION worker_spi", "LOAD 'worker_spi'"] {
+        client.batch_execute(sql).map_err(|error| server.failure(&format!("{sql}: {}", reason(&error))))?;
+    }
+    let said: Vec<_> = server
+        .log()
+        .lines()
+        .filter(|l| ["NOTICE:", "WARNING:"].iter().any(|w| l.contains(w)))
+        .map(str::to_owned)
+        .collect();
+    expect(&server, said.is_empty(), || format!("expected silence, seen: {said:?}"))?;
+    let workers = server.processes(&subject.step);
+    expect(&server, workers.is_empty(), || format!("there are workers: {workers:?}"))?;
+    let pid: i32 = client.query_one("SELECT worker_spi_launch(4)", &[])?.get(0);
+    if subject.installation.major >= 17 {
+        return table(&server, &mut client, "schema4");
+    }
+    // There is no setting that names a database, so it is connected to none; and there it finds no table at all.
+    server.wait_log(0, "without having selected a database")?;
+    server.eventually("the end of the worker", limit(), || gone(pid).then_some(()))
+}
+
+/// A new naptime counts from the reload on, which also ends the nap.
+fn reload(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[SLEEPY])?;
+    server.configure(&["worker_spi.naptime = 1"])?;
+    server.reload()?;
+    let pid = subject.pid(&server, 1)?;
+    let slept = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND query LIKE 'WITH%'");
+    server
+        .eventually("a cycle after the reload", limit(), || (number(&mut client, &slept).ok()? == 1).then_some(()))?;
+    client.batch_execute("INSERT INTO schema1.counted VALUES ('total', 1), ('delta', 2)")?;
+    let sql = "SELECT value FROM schema1.counted WHERE type = 'total'";
+    let end = std::time::Duration::from_secs(5);
+    server.eventually("the total 3 after a nap of 1 s", end, || (number(&mut client, sql).ok()? == 3).then_some(()))
+}
+
+/// An ERROR in a cycle ends the worker with exit code 1, and it is not started again; the other worker works on.
+fn never_again(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[SLEEPY])?;
+    table(&server, &mut client, "schema2")?;
+    let (pid, other) = (subject.pid(&server, 1)?, subject.pid(&server, 2)?);
+    client.batch_execute("DROP TABLE schema1.counted")?;
+    let mark = server.mark();
+    signal(pid, "USR1")?;
+    server.wait_log(mark, "ERROR:  relation \"schema1.counted\" does not exist")?;
+    server.wait_log(mark, "STATEMENT:  WITH deleted AS (DELETE FROM schema1.counted")?;
+    server.wait_log(mark, &format!("background worker \"{}\" (PID {pid}) exited with exit code 1", subject.step))?;
+    // The postmaster starts workers one after the other: when a later one runs, this one would have been started, too.
+    client.batch_execute("CREATE EXTENSION worker_spi")?;
+    for number in 3..=4 {
+        let pid: i32 = client.query_one("SELECT worker_spi_launch($1)", &[&number])?.get(0);
+        signal(pid, "TERM")?;
+        server.eventually("the end of a launched worker", limit(), || gone(pid).then_some(()))?;
+        std::thread::sleep(std::time::Duration::from_millis(700)); // longer than the shortest restart time, in sum
+    }
+    let again = server.log()[mark..].contains(&format!("{} initialized", subject.worker(1)));
+    expect(&server, !again, || "worker 1 has been started again".into())?;
+    client.batch_execute("INSERT INTO schema2.counted VALUES ('total', 1), ('delta', 2)")?;
+    total(&server, &mut client, other, "schema2", 3)
+}
