@@ -164,7 +164,7 @@ pub fn install(
 fn is_ours(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let name = name.strip_prefix("lib").unwrap_or(&name);
-    ["step", "worker_spi", "workbook"].iter().any(|ours| name.starts_with(ours))
+    ["step", "worker_spi", "driver_in_worker", "workbook"].iter().any(|ours| name.starts_with(ours))
 }
 
 /// Runs a program and returns what it prints. A failure has all that it has printed.

@@ -163,6 +163,7 @@ const CLAIMS: &[(&str, fn(&Subject) -> Result<()>)] = &[
     ("pg_upgrade", pg_upgrade),
     ("smart_shutdown", smart_shutdown),
     ("signals_of_a_worker", signals_of_a_worker),
+    ("settings", settings),
     ("signal_handlers", signal_handlers),
     ("other_exit_code", other_exit_code),
 ];
@@ -986,5 +987,36 @@ fn other_exit_code(subject: &Subject) -> Result<()> {
     server.wait_log(mark, "terminating any other active server processes")?;
     // The server comes back, and so does the worker.
     server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
+    Ok(())
+}
+
+/// The table of the page on settings, in both languages, against a server without any.
+fn settings(subject: &Subject) -> Result<()> {
+    let server = Throwaway::new(&subject.installation, &[])?;
+    server.start()?;
+    let mut client = server.connect("postgres")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
+    for (language, empty) in [("en", "empty"), ("ja", "空")] {
+        let text = fs::read_to_string(root.join("book").join(language).join("src/settings.md"))?;
+        let rows = text.lines().skip_while(|line| !line.starts_with("|---")).take_while(|line| !line.is_empty());
+        let mut count = 0;
+        for row in rows.skip(1) {
+            let cells: Vec<_> = row.trim_matches(['|', ' ']).split(" | ").map(|cell| cell.replace('`', "")).collect();
+            let [name, value, context, _] = cells.as_slice() else { return Err(format!("{language}: {row}").into()) };
+            // What our own session has set does not count.
+            let sql = "SELECT context, current_setting(name), source FROM pg_settings WHERE name = $1";
+            client.batch_execute("RESET ALL; SET statement_timeout = 0")?;
+            let Some(found) = client.query_opt(sql, &[name])? else {
+                let expected = name == "transaction_timeout" && subject.installation.major < 17;
+                expect(&server, expected, || format!("{language}: there is no {name}"))?;
+                continue;
+            };
+            let seen: (String, String) = (found.get(0), found.get(1));
+            let shown = if value == empty { String::new() } else { value.clone() };
+            expect(&server, seen == (context.clone(), shown), || format!("{language}: {name} is {seen:?}"))?;
+            count += 1;
+        }
+        expect(&server, count >= 12, || format!("{language}: only {count} settings"))?;
+    }
     Ok(())
 }
