@@ -6,8 +6,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 TABLE=$ROOT/steps/majors.md
-table() { # RESULTS: a cell is "tests + checks"
-  awk '{ steps[$1] = 1; majors[$2] = 1; cell[$1, $2] = $3 " + " $4 }
+table() { # RESULTS: a cell is "tests + checks", or the tests alone
+  awk '{ steps[$1] = 1; majors[$2] = 1; cell[$1, $2] = $3 ($4 > 0 ? " + " $4 : "") }
     function sorted(set, out,   k, n, i, j, t) {
       for (k in set) out[++n] = k
       for (i = 2; i <= n; i++) for (j = i; j > 1 && out[j] < out[j - 1]; j--) { t = out[j]; out[j] = out[j - 1]; out[j - 1] = t }
