@@ -32,6 +32,8 @@ const ABSENT: Duration = Duration::from_millis(700);
 /// What happens, as it happens.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// Another command builds in the same place, and is waited for.
+    Waiting,
     /// The dependencies are compiled, once.
     FirstBuild,
     /// The compiler works.
@@ -128,6 +130,10 @@ impl<'a> Bench<'a> {
         if !compiled(&shared) {
             tell(Event::FirstBuild);
             first_build(&shell, &step.name, original.major)?;
+        }
+        let lock = fs::File::open(shared.join("workshops").join(place).join("lock"));
+        if lock.is_ok_and(|lock| lock.try_lock().is_err()) {
+            tell(Event::Waiting);
         }
         let workshop = Workshop::open(root, &shell, place).map_err(fault)?;
         let folder = shell.scratch().map_err(fault)?.join(format!("{place}/{}-{}", step.name, original.major));
@@ -470,4 +476,42 @@ fn section<'a>(file: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
         let (start, length) = place(index)?;
         (name.starts_with(wanted) && name.get(wanted.len()) == Some(&0)).then(|| file.get(start..start + length))?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::course;
+
+    /// Somebody else's library in the place of the one that was built: not the learner's fault, and no verdict.
+    #[test]
+    fn a_library_that_was_not_built_is_noticed() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let steps = course::all(root).unwrap();
+        let mut bench = Bench::open_in("exercises-0", root, &steps[0], "".into(), Lang::En, &mut |_| ()).unwrap();
+        bench.use_finished().unwrap();
+        assert!(bench.build().unwrap().is_none());
+        let subject = Subject::new(bench.installation.clone(), &steps[0].name);
+        assert!(bench.boot(&subject).unwrap().is_ok());
+        let mut bytes = fs::read(bench.library()).unwrap();
+        bytes.push(0); // it can be loaded all the same
+        let new = bench.folder.join("other.so");
+        fs::write(&new, bytes).unwrap();
+        fs::rename(new, bench.library()).unwrap();
+        match bench.boot(&subject) {
+            Err(trouble @ Trouble::Machine(_)) => {
+                assert!(trouble.show(Lang::En).contains("is not what was built"), "{}", trouble.show(Lang::En));
+            }
+            _ => panic!("nobody has noticed"),
+        }
+    }
+
+    #[test]
+    fn a_section_of_a_file_that_is_no_library() {
+        assert_eq!(section(b"#!/bin/sh", b".text"), None);
+        let me = fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(section(&me, b".text").is_some_and(|text| text.len() > 1000));
+        assert_eq!(section(&me, b".nonsense"), None);
+        assert_eq!(section(&me[..200], b".text"), None);
+    }
 }

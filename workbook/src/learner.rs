@@ -436,17 +436,22 @@ impl Learner {
     pub fn goto(&self, wanted: &str) -> Said<()> {
         let step = course::find(&self.steps, wanted, self.lang)?;
         let earlier: Vec<_> = self.steps.iter().take_while(|other| other.name != step.name).collect();
+        let solved = Progress::read(&self.root, self.lang)?;
+        let solved = |step: &Step| solved.steps.get(&step.name).is_some_and(|record| record.done.is_some());
         if let Some(before) = earlier.last() {
-            if before.copy(&self.root).exists() {
-                let kept = shown(&self.root, &self.set_aside(before)?);
-                let number = before.number();
-                self.say(tr!(
-                    self.lang,
-                    "Your copy of step {number} is kept in {kept}",
-                    "ステップ {number} の自分用のコピーは {kept} に退避しました"
-                ));
+            // What somebody has solved is theirs, and good enough.
+            if !solved(before) || !before.copy(&self.root).exists() {
+                if before.copy(&self.root).exists() {
+                    let kept = shown(&self.root, &self.set_aside(before)?);
+                    let number = before.number();
+                    self.say(tr!(
+                        self.lang,
+                        "Your copy of step {number} is kept in {kept}",
+                        "ステップ {number} の自分用のコピーは {kept} に退避しました"
+                    ));
+                }
+                self.write(before, Open::None)?;
             }
-            self.write(before, Open::None)?;
             self.check(Some(before.number()), How::default())?;
             // Its database cluster, with its worker alive in it.
             let status = self.live(before, false)?.stdin(Stdio::null()).stdout(Stdio::null()).status();
@@ -459,13 +464,9 @@ impl Learner {
                 )));
             }
             Progress::change(&self.root, self.lang, |progress| {
-                for before in &earlier {
+                for before in earlier.iter().filter(|before| !solved(before)) {
                     let record = progress.step(&before.name);
-                    // What has been solved stays solved; the last one was done for them.
-                    let skipped = record.started == 0 || before.name == earlier[earlier.len() - 1].name;
-                    if skipped && record.checked <= 1 {
-                        record.given_up = true;
-                    }
+                    record.given_up = true;
                     record.done.get_or_insert_with(now);
                 }
             })?;
@@ -664,6 +665,11 @@ impl<'a> Printer<'a> {
                 self.line(text.clone());
                 self.bar.set_message(text.trim().to_owned());
             }
+            Event::Waiting => self.line(tr!(
+                lang,
+                "  another cargo workbook is building; waiting for it",
+                "  別の cargo workbook がビルド中です。終わるのを待っています"
+            )),
             Event::Building => self.bar.set_message(tr!(lang, "building", "ビルドしています")),
             Event::Built(took) => {
                 let took = took.as_secs_f64();

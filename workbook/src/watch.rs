@@ -172,7 +172,11 @@ impl<'a> Screen<'a> {
                             "依存ライブラリを一度だけコンパイルしています"
                         );
                     }
-                    Event::Building => {}
+                    Event::Waiting => {
+                        self.status =
+                            tr!(lang, "waiting for another cargo workbook", "別の cargo workbook の終了を待っています");
+                    }
+                    Event::Building => self.status = tr!(lang, "building", "ビルドしています"),
                     Event::Built(_) => self.status = tr!(lang, "starting a server", "サーバーを起動しています"),
                     Event::Booted(_) => {}
                     Event::Tier(_, count) => self.status = tr!(lang, "{count} checks", "検査 {count} 件"),
