@@ -120,6 +120,14 @@ fn template(lang: Lang) -> String {
 
 /// The whole command. Its exit code is documented in its help.
 pub fn main() -> ExitCode {
+    // `cargo workbook diff 3 | head`: whoever reads has had enough. That is no error of ours, and needs no words.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.to_string().contains("failed printing to stdout") {
+            std::process::exit(141); // as by SIGPIPE
+        }
+        usual(panic);
+    }));
     let lang = language();
     let mut command = command(lang);
     if lang == Lang::Ja {

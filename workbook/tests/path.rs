@@ -82,11 +82,17 @@ impl Drop for World {
 fn steady(text: &str) -> String {
     let mut result = String::new();
     for line in text.lines() {
-        let log = line.strip_prefix("    20").is_some_and(|rest| rest.as_bytes().get(2) == Some(&b'-'));
+        // `    19:24:57.348 [15703] LOG:  ...`, and the lines that belong to it.
+        let log = line.strip_prefix("    ").is_some_and(|rest| {
+            rest.starts_with('\t')
+                || rest.get(..14).is_some_and(|time| time.ends_with(" [") && time.as_bytes()[2] == b':')
+        });
         if log {
             continue;
         }
-        let mut rest = line;
+        // As root the program is the one behind a wrapper.
+        let line = line.replace("pg_ctl.real", "pg_ctl");
+        let mut rest = line.as_str();
         // A number with a point in it is a time; all others are names and counts.
         while let Some(place) = rest.find(|c: char| c.is_ascii_digit()) {
             let end =
