@@ -138,8 +138,11 @@ const FACTS: &[Fact] = &[
     },
 ];
 
+/// Fails where the chapter is wrong.
+type Claim = fn(&Subject) -> Result<()>;
+
 /// What else the chapter states. Each holds on every major.
-const CLAIMS: &[(&str, fn(&Subject) -> Result<()>)] = &[
+const CLAIMS: &[(&str, Claim)] = &[
     ("rows", rows),
     ("catalogs_only", catalogs_only),
     ("which_library", which_library),

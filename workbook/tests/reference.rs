@@ -109,3 +109,80 @@ fn every_number_is_right() -> Result<()> {
     assert!(checked > 100, "only {checked} numbers");
     Ok(())
 }
+
+/// The terms of book/glossary.toml.
+fn terms() -> Result<Vec<toml::Table>> {
+    let text = fs::read_to_string(root().join("book/glossary.toml"))?;
+    let file: toml::Table = text.parse()?;
+    let terms = file.get("term").and_then(|terms| terms.as_array()).ok_or("no [[term]]")?;
+    Ok(terms.iter().filter_map(|term| term.as_table().cloned()).collect())
+}
+
+fn text<'a>(term: &'a toml::Table, key: &str) -> Result<&'a str> {
+    term.get(key).and_then(|value| value.as_str()).ok_or(format!("{key} is missing: {term}").into())
+}
+
+/// The glossary's tables are what the file says, in the order of the English words.
+#[test]
+fn the_glossary_is_fresh() -> Result<()> {
+    let mut terms = terms()?;
+    terms.sort_by_key(|term| text(term, "en").unwrap_or_default().to_lowercase());
+    for (language, other, head) in
+        [("en", "ja", "| Term | Japanese | Meaning |"), ("ja", "en", "| 用語 | 英語 | 意味 |")]
+    {
+        let mut table = format!("{head}\n|---|---|---|\n");
+        for term in &terms {
+            let meaning = text(term, &format!("{language}_is"))?;
+            table.push_str(&format!("| {} | {} | {meaning} |\n", text(term, language)?, text(term, other)?));
+        }
+        let file = root().join("book/tables").join(format!("glossary.{language}.md"));
+        if std::env::var_os("UPDATE_TABLES").is_some() {
+            fs::write(&file, table)?;
+        } else {
+            let hint = "UPDATE_TABLES=1 cargo test -p workbook --test reference";
+            assert_eq!(fs::read_to_string(&file)?, table, "{} is stale: {hint}", file.display());
+        }
+    }
+    Ok(())
+}
+
+/// No page has a spelling that the glossary rules out.
+#[test]
+fn words_are_spelt_one_way() -> Result<()> {
+    let terms = terms()?;
+    let mut wrong = Vec::new();
+    for language in ["en", "ja"] {
+        let list = |term: &toml::Table, key: &str| -> Vec<String> {
+            let words = term.get(&format!("{language}_{key}")).and_then(|value| value.as_array()).into_iter().flatten();
+            words.filter_map(|word| word.as_str().map(str::to_owned)).collect()
+        };
+        let mut right: Vec<String> =
+            terms.iter().filter_map(|term| text(term, language).ok().map(str::to_owned)).collect();
+        right.extend(terms.iter().flat_map(|term| list(term, "also")));
+        let ruled_out: Vec<_> = terms.iter().flat_map(|term| list(term, "not")).collect();
+        assert!(!ruled_out.is_empty());
+        for page in fs::read_dir(root().join("book").join(language).join("src"))? {
+            let page = page?.path();
+            if page.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            for (number, line) in fs::read_to_string(&page)?.lines().enumerate() {
+                let line = if language == "en" { line.to_lowercase() } else { line.to_owned() };
+                for word in &ruled_out {
+                    for (at, _) in line.match_indices(word.as_str()) {
+                        // Part of a word that is right?
+                        let covered = right.iter().flat_map(|good| good.split('、')).any(|good| {
+                            line.match_indices(good)
+                                .any(|(start, _)| start <= at && at + word.len() <= start + good.len())
+                        });
+                        if !covered {
+                            wrong.push(format!("{}:{}: {word}", page.display(), number + 1));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
