@@ -454,14 +454,10 @@ impl Learner {
             }
             self.check(Some(before.number()), How::default())?;
             // Its database cluster, with its worker alive in it.
-            let status = self.live(before, false)?.stdin(Stdio::null()).stdout(Stdio::null()).status();
-            let status = status.map_err(|error| machine("workbook", error, self.lang))?;
-            if !status.success() {
-                return Err(Trouble::Machine(tr!(
-                    self.lang,
-                    "the server did not start",
-                    "サーバーが起動しませんでした"
-                )));
+            let out = self.live(before, false)?.stdin(Stdio::null()).output();
+            let out = out.map_err(|error| machine("workbook", error, self.lang))?;
+            if !out.status.success() {
+                return Err(Trouble::Machine(String::from_utf8_lossy(&out.stderr).trim().to_owned()));
             }
             Progress::change(&self.root, self.lang, |progress| {
                 for before in earlier.iter().filter(|before| !solved(before)) {
