@@ -395,6 +395,9 @@ impl<'a> Play<'a> {
         bash.args(["--noprofile", "--norc"]);
         prepare(&mut bash, &stage.root, &environment);
         let mut shell = Session::shell(bash)?;
+        if let Ground::Homes(_) = ground {
+            shell.patience = limit() * 10; // the scripts build, and cargo waits for others
+        }
         // Tables and ps are in the order of PIDs. Soon after the largest PID come the smallest ones again: then we get that over.
         shell.shell_command(
             "while sleep 0 & wait $! && [ $! -gt $(($(cat /proc/sys/kernel/pid_max) - 4000)) ]; do :; done",

@@ -23,6 +23,8 @@ pub struct Session {
     /// The prompt that waits for input.
     pub prompt: String,
     backend: Option<i32>,
+    /// How long an answer may take.
+    pub patience: Duration,
 }
 
 impl Session {
@@ -75,7 +77,7 @@ impl Session {
                 }
             }
         });
-        Self { child, input, output, rest: Vec::new(), prompt: String::new(), backend: None }
+        Self { child, input, output, rest: Vec::new(), prompt: String::new(), backend: None, patience: limit() * 3 }
     }
 
     /// The process ID of the server's process at the other end, if it is psql.
@@ -111,7 +113,7 @@ impl Session {
     }
 
     fn until_mark(&mut self) -> Result<String> {
-        let end = Instant::now() + limit() * 3;
+        let end = Instant::now() + self.patience;
         loop {
             if let Some(at) = self.rest.iter().position(|byte| *byte == MARK) {
                 let text = String::from_utf8_lossy(&self.rest[..at]).into_owned();

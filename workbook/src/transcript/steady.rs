@@ -3,7 +3,7 @@
 //! - PIDs: 4001, 4002, ... in the order in which the processes began. A number is taken for a PID only where PIDs stand: in the
 //!   prefix of a log line, after "PID" or "process", in a column `pid` of psql's or of `ps`.
 //! - Times: a clock that begins at nine, goes on by about two seconds with each command, by what a command sleeps, and by
-//!   milliseconds with each line of the log. So it shows the order of the log's lines, whatever the clock said.
+//!   milliseconds with each line of the log that is shown. So it shows the order of the lines, whatever the clock said.
 //! - Transaction IDs in columns whose name has xid, xmin or xmax; positions in the WAL.
 //! - Lines that say only that somebody else was waited for are left out.
 //! - Paths, ports, the name of the superuser, durations.
@@ -44,6 +44,7 @@ regexes! {
     LSN = r"\b[0-9A-F]{1,8}/[0-9A-F]{6,8}\b";
     COMPILER = r"on \S+, compiled by .*?, 64-bit";
     WAITED = r"^(Another set-up of this workbook is running\. Waiting for it|    Blocking waiting for file lock on)";
+    IO_WORKER = r"(postgres: io worker )\d+";
     AFTER = r"\(after \d+ s\)";
     ANY_PORT = r"(\bport |-p |\.s\.PGSQL\.)\d{4,5}\b";
     CHECKOUT = r"bgworkbook/[0-9a-f]{8}\b";
@@ -89,7 +90,6 @@ pub struct Found {
 /// The place of a line in a log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    window: usize,
     file: String,
     offset: usize,
 }
@@ -227,9 +227,7 @@ impl Record {
                     let pid = parts[2].to_owned();
                     let at = if BELOW.contains(&&parts[3]) { *main.get(&pid).unwrap_or(&offset) } else { offset };
                     main.insert(pid, at);
-                    let started = |window: &Window| window.lengths.get(file).copied().unwrap_or(0) <= at;
-                    let window = self.windows.iter().rposition(started).unwrap_or(0);
-                    positions.insert(line.trim_end().into(), Position { window, file: file.clone(), offset: at });
+                    positions.insert(line.trim_end().into(), Position { file: file.clone(), offset: at });
                 }
                 offset += line.len();
             }
@@ -263,35 +261,47 @@ impl Record {
         Ok(())
     }
 
-    /// The time of each line of the logs that is shown, and of each window, in milliseconds since nine.
+    /// The time of each line of the logs that is shown, and of each window, in milliseconds since nine. A line comes shortly before
+    /// the command that first shows it, or one that was written later: when it was written, between which commands, is not certain.
     fn clock(&self, positions: &HashMap<String, Position>) -> Result<Clock> {
-        let mut shown = BTreeSet::new();
+        let mut shown = BTreeMap::new();
         let mut watched = vec![0; self.windows.len()];
         for line in &self.lines {
             let Line::Block { block, window } = line else { continue };
             for line in &block.lines {
                 if LOG_LINE.is_match(line.trim_start()) {
                     let place = positions.get(line.trim_start());
-                    shown.insert(place.ok_or_else(|| format!("no log has this line: {line}"))?.clone());
+                    let place = place.ok_or_else(|| format!("no log has this line: {line}"))?;
+                    shown.entry(place.clone()).or_insert(*window);
                 }
                 if let Some(parts) = WATCH.captures(line) {
                     watched[*window] += parts[1].parse::<u64>().unwrap_or(1);
                 }
             }
         }
+        let mut earliest: Option<(&str, usize)> = None;
+        let mut of_window = vec![Vec::new(); self.windows.len()];
+        for (place, window) in shown.iter().rev() {
+            let window = match earliest {
+                Some((file, window_below)) if file == place.file => window_below.min(*window),
+                _ => *window,
+            };
+            earliest = Some((&place.file, window));
+            of_window[window].push(place.clone());
+        }
         let mut clock = Clock::default();
         let mut now = 412;
-        for (number, window) in self.windows.iter().enumerate() {
+        for (number, (window, mut places)) in self.windows.iter().zip(of_window).enumerate() {
             let count = number as u64;
-            now += if number == 0 { 0 } else { 1400 + count * 379 % 900 };
-            clock.windows.push(now);
-            let begin = now;
-            for (index, place) in shown.iter().filter(|place| place.window == number).enumerate() {
+            places.sort();
+            for (index, place) in places.into_iter().enumerate() {
                 let gap = self.gaps.get(&(place.file.clone(), place.offset)).copied().unwrap_or(0);
                 now += gap * 1000 + 2 + (count + index as u64) * 7 % 5;
-                clock.lines.insert(place.clone(), now);
+                clock.lines.insert(place, now);
             }
-            now = now.max(begin + (window.pause + watched[number]) * 1000);
+            now += 1400 + count * 379 % 900;
+            clock.windows.push(now);
+            now += (window.pause + watched[number]) * 1000 + 31;
         }
         Ok(clock)
     }
@@ -336,14 +346,15 @@ impl Record {
         numbers: &Numbers,
     ) -> Result<Vec<String>> {
         let begin = clock.windows.get(window).copied().unwrap_or(0);
-        let mut watched = 0;
+        let before = window.checked_sub(1).and_then(|window| clock.windows.get(window)).copied().unwrap_or(0);
+        let (mut watched, mut io_workers) = (0, 0);
         let mut lines = Vec::new();
         for line in &block.lines {
             let time = positions.get(line.trim_start()).and_then(|place| clock.lines.get(place)).copied();
             let mut first = true;
             let text = TIME.replace_all(line, |parts: &Captures| {
-                let log = std::mem::take(&mut first) && time.is_some();
-                let at = if log { time.unwrap_or(begin) } else { begin.saturating_sub(300) };
+                let log = std::mem::take(&mut first);
+                let at = time.map_or(begin, |time| if log { time } else { before });
                 let zone = &parts[2];
                 match parts.get(1) {
                     Some(fraction) => {
@@ -361,6 +372,11 @@ impl Record {
             let text = COMPILER.replace(&text, "on x86_64-pc-linux-gnu, compiled by gcc, 64-bit");
             let text = AFTER.replace(&text, "(after 2 s)");
             let text = ELAPSED.replace(&text, "${1}S${2}00:00 ");
+            // Which of them gets which number is a matter of chance.
+            let text = IO_WORKER.replace(&text, |parts: &Captures| {
+                io_workers += 1;
+                format!("{}{}", &parts[1], io_workers - 1)
+            });
             let text = ANY_PORT.replace_all(&text, format!("${{1}}{PORT}"));
             let mut text = LSN
                 .replace_all(&text, |parts: &Captures| {
