@@ -215,7 +215,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
 fn table(root: &Path) -> Result<()> {
     for (language, head, words) in [
         ("en", "Does this concern a worker?", ["yes", "no", "–"]),
-        ("ja", "ワーカーに効くか", ["効く", "効かない", "–"]),
+        ("ja", "ワーカーに効くか (○ 効く、× 効かない)", ["○", "×", "–"]),
     ] {
         let majors = MAJORS.map(|major| major.to_string());
         let mut text = format!("| {head} | {} |\n|---|---|---|---|---|\n", majors.join(" | "));
@@ -715,6 +715,14 @@ fn drop_database(subject: &Subject) -> Result<()> {
     let (server, mut client) = shop(subject, &[])?;
     let worker = launch(&mut client, "1, 'shop', 'clerk'")?;
     in_use(&server, &mut client, "DROP DATABASE shop")?;
+    // A process that is stopped stands for one that does not look for interrupts.
+    let kill = |name: &str| Command::new("kill").args([name, &worker.to_string()]).status();
+    kill("-STOP")?;
+    let refused = in_use(&server, &mut client, "DROP DATABASE shop WITH (FORCE)");
+    kill("-CONT")?;
+    refused?;
+    server.eventually("the worker gone", limit(), || gone(worker).then_some(()))?;
+    let worker = launch(&mut client, "2, 'shop', 'clerk'")?;
     client.batch_execute("DROP DATABASE shop WITH (FORCE)")?;
     expect(&server, gone(worker), || "the worker is still there".into())
 }
