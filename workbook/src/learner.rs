@@ -585,9 +585,7 @@ fn folded(heading: &str, text: &str) -> String {
                     break;
                 }
                 // Between Japanese letters a line may end anywhere, but not before a full stop or a comma.
-                if letter == ' ' {
-                    blank = Some(place);
-                } else if !letter.is_ascii() && !"、。」）".contains(letter) {
+                if letter == ' ' || (!letter.is_ascii() && !"、。」）".contains(letter)) {
                     blank = Some(place);
                 }
             }
