@@ -183,4 +183,7 @@ The steps are:
 {2}'
   [upstream_c_failed.next]='scripts/setup --pg all, then repeat the command'
   [upstream_rust_failed.next]='scripts/test worker_spi'
+
+  [usage_bench]='usage: scripts/bench [--quick] [--lang en|ja]'
+  [bench_build]='Building: ours (optimised), the C sample, step 7 (the first time takes some minutes)'
 )

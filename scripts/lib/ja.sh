@@ -183,4 +183,7 @@ MSG=(
 {2}'
   [upstream_c_failed.next]='scripts/setup --pg all (終わったら、もう一度実行してください)'
   [upstream_rust_failed.next]='scripts/test worker_spi'
+
+  [usage_bench]='使い方: scripts/bench [--quick] [--lang en|ja]'
+  [bench_build]='ビルド中: 本書の worker_spi (最適化あり)、C のサンプル、ステップ 7 (初回は数分かかります)'
 )

@@ -36,7 +36,7 @@ get_upstream() { # MAJOR
   exec 9>&-
 }
 
-# An installation of its own, without any worker_spi: $HERE/upstream/MAJOR-KIND. It stands as deep below $HERE as the original, since
+# An installation of its own, without the libraries that will be installed into it: $HERE/upstream/MAJOR-KIND. It stands as deep below $HERE as the original, since
 # the programs find their libraries relative to themselves. Prints the path of its pg_config.
 fresh_installation() { # MAJOR KIND
   local from=$HERE/pg/$1 to=$HERE/upstream/$1-$2 config
@@ -44,7 +44,9 @@ fresh_installation() { # MAJOR KIND
   cp -al "$from" "$to" 2> /dev/null || { rm -rf "$to"; cp -a "$from" "$to"; }
   config=$(cd "$to/bin" && pwd -P)/pg_config
   # Links to the files of the original: what is installed must be new files, so the old names go.
-  rm -f "$("$config" --pkglibdir)"/worker_spi.so "$("$config" --sharedir)"/extension/worker_spi{.control,--*.sql}
+  for p in worker_spi step7_dynamic_launch; do
+    rm -f "$("$config" --pkglibdir)/$p.so" "$("$config" --sharedir)/extension/$p"{.control,--*.sql}
+  done
   echo "$config"
 }
 
@@ -59,12 +61,13 @@ install_c() { # MAJOR PG_CONFIG LOG
 }
 
 # Our library, as `cargo pgrx install` does it.
-install_ours() { # MAJOR PG_CONFIG LOG FLAGS...
-  local major=$1 config=$2 log=$3 environment; shift 3
-  environment=$("$LIB/environment.sh" worker_spi --quiet --pg "$major")
+install_ours() { install_crate worker_spi "$@"; } # MAJOR PG_CONFIG LOG FLAGS...
+install_crate() { # CRATE MAJOR PG_CONFIG LOG FLAGS...
+  local crate=$1 major=$2 config=$3 log=$4 environment; shift 4
+  environment=$("$LIB/environment.sh" "$crate" --quiet --pg "$major")
   (
     eval "$environment"
-    cd "$ROOT/steps/worker_spi"
+    cd "$ROOT/steps/$crate"
     cargo pgrx install "$@" --no-default-features --features "pg$major" --pg-config "$config"
   ) > "$log" 2>&1 || die upstream_rust_failed "$log" "$(tail -n 15 "$log")"
 }
