@@ -338,7 +338,7 @@ impl Bench {
             ("cycle_0", 0, 500, 20),
             ("cycle_1", 1, 500, 20),
             ("cycle_100", 100, 50, 20),
-            ("cycle_10000", 10_000, 5, 10),
+            ("cycle_10000", 10_000, 5, 20),
         ] {
             let mut insert = match deltas {
                 0 => String::new(),
@@ -396,7 +396,7 @@ impl Bench {
                 side.client.batch_execute("VACUUM schema7.counted")?;
                 let launch = side.client.prepare("SELECT worker_spi_launch(7)")?;
                 let open = side.client.prepare(open)?;
-                let mut times = [Vec::new(), Vec::new(), Vec::new()];
+                let mut times = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
                 for _ in 0..each {
                     side.client.batch_execute(add)?;
                     let begin = Instant::now();
@@ -408,7 +408,8 @@ impl Bench {
                         }
                     }
                     times[1].push(milliseconds(begin.elapsed()));
-                    sleep(Duration::from_millis(2)); // so that it sleeps, too
+                    sleep(Duration::from_millis(3)); // so that it sleeps, too
+                    times[3].push(processor_time(pid)? as f64 / 1e6);
                     let begin = Instant::now();
                     signal(pid, "TERM")?;
                     while !gone(pid) {
@@ -419,16 +420,18 @@ impl Bench {
                     }
                     times[2].push(milliseconds(begin.elapsed()));
                 }
-                for (id, times) in ["launch_forked", "launch_work", "terminate"].into_iter().zip(times) {
+                for (id, times) in
+                    ["launch_forked", "launch_work", "terminate", "launch_processor"].into_iter().zip(times)
+                {
                     self.note(id, "ms", each, side.name, median(times));
                 }
             }
         }
-        self.say(&["launch_forked", "launch_work", "terminate"]);
+        self.say(&["launch_forked", "launch_work", "terminate", "launch_processor"]);
         Ok(())
     }
 
-    /// Rows that a worker adds up in a second of its processor time, while eight clients write.
+    /// What a row costs the worker while eight clients write: its processor time.
     fn writers(&mut self, sides: &mut [Side; 2]) -> Result<()> {
         for block in 0..self.share(10) {
             for index in order(block) {
@@ -442,7 +445,11 @@ impl Bench {
                     for client in &mut clients {
                         scope.spawn(|| {
                             let sql = "INSERT INTO schema1.counted SELECT 'delta', 1 FROM generate_series(1, 10)";
-                            while !stop.load(Ordering::Relaxed) && client.batch_execute(sql).is_ok() {}
+                            while !stop.load(Ordering::Relaxed) {
+                                if client.batch_execute(sql).is_err() {
+                                    break;
+                                }
+                            }
                         });
                     }
                     let end = Instant::now() + Duration::from_secs(2);
@@ -458,7 +465,7 @@ impl Bench {
                 side.asleep()?;
                 let seconds = (processor_time(side.pid)? - start) as f64 / 1e9;
                 let rows = number(&mut side.client, total)? - begin;
-                self.note("writers", "rows/s", 1, side.name, rows as f64 / seconds);
+                self.note("writers", "µs", 1, side.name, seconds * 1e6 / rows as f64);
             }
         }
         self.say(&["writers"]);
