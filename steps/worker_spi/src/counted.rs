@@ -22,6 +22,17 @@ impl Counted {
     // ANCHOR: open
     /// Makes the schema and its table if there is no such schema, and says what to do in each cycle.
     pub fn open(schema: &str) -> Self {
+        // The plan is made while the table is small, when to read all of it looks cheap, and it is kept when the table has grown. So
+        // the total shall be found by its index; for the deltas there is no other way than to read all.
+        // SAFETY: a known setting. Outside of a transaction, so that none can roll it back.
+        unsafe {
+            pg_sys::SetConfigOption(
+                c"enable_seqscan".as_ptr(),
+                c"off".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+            );
+        }
         let look = statement(format!("select count(*) from pg_namespace where nspname = '{schema}'"));
         tx::run(c"initializing worker_spi schema", || {
             let code = execute(look, true);
@@ -82,14 +93,6 @@ CREATE UNIQUE INDEX "counted_unique_total" ON "counted" (type) WHERE type = 'tot
         // SAFETY: connected to SPI. The plan has no parameters, and once it is kept it lives as long as the process.
         unsafe {
             if self.plan.is_null() {
-                // The plan is made while the table is small, when to read all of it looks cheap, and it is kept when the table has
-                // grown. So the total shall be found by its index; for the deltas there is no other way than to read all.
-                pg_sys::SetConfigOption(
-                    c"enable_seqscan".as_ptr(),
-                    c"off".as_ptr(),
-                    pg_sys::GucContext::PGC_USERSET,
-                    pg_sys::GucSource::PGC_S_SESSION,
-                );
                 let plan = pg_sys::SPI_prepare(self.add_up.as_ptr(), 0, ptr::null_mut());
                 if plan.is_null() {
                     return pg_sys::SPI_result;
