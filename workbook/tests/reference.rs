@@ -146,7 +146,44 @@ fn the_glossary_is_fresh() -> Result<()> {
     Ok(())
 }
 
-/// No page has a spelling that the glossary rules out.
+/// What a reader is shown in this language: the book's pages, the scripts' messages, and the lines of the steps' and our own TOML
+/// files that belong to it. The glossary itself names what it rules out.
+fn prose(language: &str) -> Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    let files = |folder: PathBuf, extension: &str| -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+        let all = entries.collect::<std::io::Result<Vec<_>>>()?;
+        Ok(all.into_iter().filter(|file| file.extension().is_some_and(|it| it == extension)).collect())
+    };
+    for page in files(root().join("book").join(language).join("src"), "md")? {
+        found.push((page.clone(), fs::read_to_string(page)?));
+    }
+    let messages = root().join("scripts/lib").join(format!("{language}.sh"));
+    found.push((messages.clone(), fs::read_to_string(messages)?));
+    let mut tables = files(root().join("workbook/src"), "toml")?;
+    for step in fs::read_dir(root().join("steps"))? {
+        let step = step?.path();
+        if step.is_dir() {
+            tables.extend(files(step, "toml")?);
+        }
+    }
+    for table in tables {
+        // Other lines are left empty, so that the numbers of the lines stay right.
+        let mut ours = false;
+        let mut text = String::new();
+        for line in fs::read_to_string(&table)?.lines() {
+            if let Some((key, _)) = line.split_once(" = ") {
+                ours = key.split('.').next_back() == Some(language) || key.ends_with(&format!("_{language}"));
+            }
+            text.push_str(if ours { line } else { "" });
+            text.push('\n');
+        }
+        found.push((table, text));
+    }
+    Ok(found)
+}
+
+/// Nothing that is shown has a spelling that the glossary rules out.
 #[test]
 fn words_are_spelt_one_way() -> Result<()> {
     let terms = terms()?;
@@ -161,12 +198,8 @@ fn words_are_spelt_one_way() -> Result<()> {
         right.extend(terms.iter().flat_map(|term| list(term, "also")));
         let ruled_out: Vec<_> = terms.iter().flat_map(|term| list(term, "not")).collect();
         assert!(!ruled_out.is_empty());
-        for page in fs::read_dir(root().join("book").join(language).join("src"))? {
-            let page = page?.path();
-            if page.extension().is_none_or(|extension| extension != "md") {
-                continue;
-            }
-            for (number, line) in fs::read_to_string(&page)?.lines().enumerate() {
+        for (page, text) in prose(language)? {
+            for (number, line) in text.lines().enumerate() {
                 let line = if language == "en" { line.to_lowercase() } else { line.to_owned() };
                 for word in &ruled_out {
                     for (at, _) in line.match_indices(word.as_str()) {

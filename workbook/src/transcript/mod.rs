@@ -337,17 +337,23 @@ impl<'a> Play<'a> {
             ("NO_COLOR", "1".to_owned()),
             ("COLUMNS", "400".to_owned()),
         ];
+        let mut earlier = Command::new("true").spawn()?;
+        let first_pid = earlier.id().into();
+        earlier.wait()?;
         let (ground, psql, record) = if directives().any(|it| matches!(it, Directive::Scripts)) {
             let homes = tempfile::Builder::new().prefix("wb").rand_bytes(4).tempdir_in("/var/tmp")?;
             run(Command::new("chmod").arg("755").arg(homes.path()))?;
             environment.push(("WORKBOOK_HOMES", homes.path().display().to_string()));
             let known = Shell::of(&stage.root, step)?.value("${WORKBOOK_PG_CONFIG%/*/*/*/*/*}")?;
             let cache = "/home/reader/.cache/bgworkbook";
-            let record = Record::new(vec![
-                (homes.path().display().to_string(), format!("{cache}/634102c4")),
-                (known, cache.into()),
-                (stage.root.display().to_string(), "/home/reader/workbook".into()),
-            ]);
+            let record = Record::new(
+                vec![
+                    (homes.path().display().to_string(), format!("{cache}/634102c4")),
+                    (known, cache.into()),
+                    (stage.root.display().to_string(), "/home/reader/workbook".into()),
+                ],
+                first_pid,
+            );
             (Ground::Homes(homes), PathBuf::new(), record)
         } else {
             let variant = directives().find_map(|it| if let Directive::Variant(name) = it { Some(name) } else { None });
@@ -383,12 +389,15 @@ impl<'a> Play<'a> {
             ]);
             let prefix = installation.bin.parent().ok_or("no folder above bin")?.display().to_string();
             let cache = "/home/reader/.cache/bgworkbook/634102c4";
-            let record = Record::new(vec![
-                (prefix, format!("{cache}/pg/18")),
-                (home.join("data").display().to_string(), format!("{cache}/{short}/data-18")),
-                (home.display().to_string(), format!("{cache}/{short}")),
-                (stage.root.display().to_string(), "/home/reader/workbook".into()),
-            ]);
+            let record = Record::new(
+                vec![
+                    (prefix, format!("{cache}/pg/18")),
+                    (home.join("data").display().to_string(), format!("{cache}/{short}/data-18")),
+                    (home.display().to_string(), format!("{cache}/{short}")),
+                    (stage.root.display().to_string(), "/home/reader/workbook".into()),
+                ],
+                first_pid,
+            );
             (Ground::Cluster(Box::new(cluster)), installation.bin.join("psql"), record)
         };
         let mut bash = Command::new("bash");

@@ -111,11 +111,14 @@ pub struct Record {
     windows: Vec<Window>,
     gaps: HashMap<(String, usize), u64>,
     pid_columns: Vec<String>,
+    /// A PID that was given out before all that are shown.
+    first_pid: i64,
 }
 
 impl Record {
-    pub fn new(names: Vec<(String, String)>) -> Self {
+    pub fn new(names: Vec<(String, String)>, first_pid: i64) -> Self {
         Self {
+            first_pid,
             names,
             lines: Vec::new(),
             logs: BTreeMap::new(),
@@ -329,6 +332,11 @@ impl Record {
                 positions.insert(lsn(found.as_str()));
             }
         }
+        // After the largest PID the kernel begins again with small ones.
+        let largest =
+            std::fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|text| text.trim().parse().ok());
+        let mut pids: Vec<i64> = pids.into_iter().collect();
+        pids.sort_by_key(|pid| (pid - self.first_pid).rem_euclid(largest.unwrap_or(1 << 22)));
         Numbers {
             pids: pids.into_iter().zip(4001..).collect(),
             xids: xids.into_iter().zip(751..).collect(),
