@@ -105,7 +105,7 @@ impl World {
             printf '#!/bin/sh\nexec "$@"\n' > "$T/path/sudo"; chmod +x "$T/path/sudo"
             cd "$T/wb"; WORKBOOK_CACHE=$T/c scripts/lib/environment.sh step1 --quiet > /dev/null
             # What would be compiled for minutes is copied instead.
-            mkdir "$T/bin"
+            mkdir -p "$T/bin" "$T/cargo/bin"; ln -s "${CARGO%/*}"/{cargo,rustc} "$T/cargo/bin/"
             printf '#!/bin/bash\nif [ "$1" != install ]; then exec %s "$@"; fi\nwhile [ "$1" != --root ]; do shift; done\n\
 mkdir -p "$2/bin" && cp %s "$2/bin/"\n' "$CARGO" "$T/saved/cargo-pgrx" > "$T/bin/cargo"
             chmod +x "$T/bin/cargo"
@@ -130,7 +130,7 @@ mkdir -p "$2/bin" && cp %s "$2/bin/"\n' "$CARGO" "$T/saved/cargo-pgrx" > "$T/bin
 
     /// Runs this in a shell with nothing of the machine's but what is needed, and returns what the doctor then says.
     fn doctor(&self, script: &str) -> Value {
-        let (here, rust) = (self.here(), rust());
+        let here = self.here();
         // A package manager that brings what the test says.
         let all = format!(
             "rm -f $T/fake/*
@@ -147,7 +147,7 @@ mkdir -p "$2/bin" && cp %s "$2/bin/"\n' "$CARGO" "$T/saved/cargo-pgrx" > "$T/bin
             command.args(["-m", "--propagation", "private"]);
         }
         command.args(["bash", "-c", &all]).current_dir(self.path().join("wb")).env_clear();
-        for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME"] {
+        for name in ["HOME", "RUSTUP_HOME"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -162,17 +162,18 @@ mkdir -p "$2/bin" && cp %s "$2/bin/"\n' "$CARGO" "$T/saved/cargo-pgrx" > "$T/bin
             .env("WORKBOOK_CACHE", self.path().join("c"))
             .env("USER", output(&mut bash("id -un")).trim())
             .env("LC_ALL", "C.UTF-8")
-            .env("PATH", format!("{0}/bin:{1}:{0}/path", self.path().display(), rust.display()));
+            .env("CARGO_HOME", self.path().join("cargo"))
+            .env("PATH", format!("{0}/bin:{0}/cargo/bin:{0}/path", self.path().display()));
         let text = output(&mut command);
         let json = text.lines().last().unwrap_or_default();
         serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 }
 
-/// Where rustc and cargo are that run this test.
+/// Where rustc and cargo are: rustup's folder, or that of a toolchain without rustup.
 fn rust() -> PathBuf {
-    let home = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap()));
-    Path::new(&home).join("bin")
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).find(|folder| folder.join("rustc").is_file()).unwrap()
 }
 
 /// The command that mends this rule, if it has fired.
