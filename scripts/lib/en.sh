@@ -164,6 +164,11 @@ The steps are:
   [test_failed_word]='FAILED'
   [no_book_checks]='there are no checks in scripts/checks/book yet'
 
+  [book_tool]='missing  {1}: fetching what the checks of the book and its PDFs need'
+  [book_tool_failed]='{1} could not be installed. The last lines of {2}:
+{3}'
+  [book_tool_failed.next]='if the network is down, repeat the command when it is back'
+
   [usage_upstream]='usage: scripts/upstream-tests [15|16|17|18|all] [--lang en|ja]'
   [upstream_head]='{1}, its own tests of worker_spi ({2})'
   [upstream_none]='without any worker_spi'

@@ -164,6 +164,11 @@ MSG=(
   [test_failed_word]='失敗'
   [no_book_checks]='scripts/checks/book にはまだ検査がありません'
 
+  [book_tool]='不足     {1}: 本の検査と PDF の作成に必要なものを取得します'
+  [book_tool_failed]='{1} をインストールできませんでした。{2} の最後の出力:
+{3}'
+  [book_tool_failed.next]='ネットワークが使えない場合は、復旧後にもう一度実行してください'
+
   [usage_upstream]='使い方: scripts/upstream-tests [15|16|17|18|all] [--lang en|ja]'
   [upstream_head]='{1}、worker_spi に対する付属のテスト ({2})'
   [upstream_none]='worker_spi がない状態'

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The tools that are built with cargo: cargo-pgrx and mdBook. Sourced after common.sh.
+# The tools that are built with cargo: cargo-pgrx and mdBook; and system packages. Sourced after common.sh.
 
 # A cargo-pgrx of exactly our version: the private one, or the reader's. Prints its path.
 find_cargo_pgrx() {
@@ -33,3 +33,23 @@ build_tool() { # NAME VERSION FLAGS...
   rm -rf "$work"
 }
 need_mdbook() { find_mdbook > /dev/null || build_tool mdbook "$MDBOOK_VERSION"; }
+
+# Installs `packages`, which bring `what`: tools and Debian packages that the caller has found to be missing.
+what=() packages=()
+install_packages() {
+  local as_root=() log=$CACHE/apt.log
+  command -v apt-get > /dev/null || die no_apt "${what[*]}"
+  text need_packages "${what[*]}" "${packages[*]}"
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo > /dev/null || die no_sudo "${what[*]}" "${packages[*]}"
+    text need_sudo
+    if [ -t 0 ]; then sudo -v || die no_sudo "${what[*]}" "${packages[*]}"
+    else sudo -n true 2> /dev/null || die no_sudo "${what[*]}" "${packages[*]}"; fi
+    as_root=(sudo)
+  fi
+  # shellcheck disable=SC2317 # progress calls them
+  apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@"; }
+  # shellcheck disable=SC2317
+  apt_all() { apt update && apt install -y --no-install-recommends "${packages[@]}"; }
+  progress "$(text apt)" "$log" apt_all || die apt_failed "${packages[*]}" "$(tail -n 5 "$log")"
+}
