@@ -11,6 +11,9 @@ umask 022 # as root, the server runs as another user: it must be able to read wh
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 LIB=$ROOT/scripts/lib
+# Unpacked from an offline pack: its toolchain, crates and cache stand beside the checkout, and a new terminal need not know it.
+# shellcheck source=/dev/null
+if [ -r "$ROOT/../bgworkbook.env" ]; then . "$ROOT/../bgworkbook.env"; fi
 
 # The versions, each written once: pgrx's in Cargo.toml, mdBook's here, PostgreSQL's in postgresql.txt.
 # shellcheck disable=SC2034 # used by tools.sh and setup

