@@ -41,7 +41,7 @@ def scripts_exist(file, text, runs=True):
             continue
         if not script.is_file():
             problem(file, f"names {name}, which does not exist")
-        elif runs and not os.access(script, os.X_OK):
+        elif runs and not script.suffix and not os.access(script, os.X_OK):
             problem(file, f"runs {name}, which cannot be executed")
 
 

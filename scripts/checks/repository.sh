@@ -13,16 +13,6 @@ look() { "$python" "$ROOT/scripts/checks/repository.py" "$1" 2>&1; }
 
 verdict "workflows, forms, container, assistants' files and changelogs are in order" "$(look "$ROOT")"
 
-copy=$TMP/copy
-fault() { # NAME WORDS FILE SED-SCRIPT: with this change in a copy the words are printed
-  local out
-  rm -rf "$copy"; mkdir "$copy"
-  (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp -P --parents -t "$copy") 2> /dev/null
-  sed -i "$4" "$copy/$3"
-  if cmp -s "$ROOT/$3" "$copy/$3"; then not_ok "$1" "the fault changes nothing in $3"; return; fi
-  out=$(look "$copy")
-  if [[ $out == *"$2"* ]]; then ok "found: $1"; else not_ok "found: $1" "expected: $2" "${out:-nothing is found}"; fi
-}
 fault "a workflow that is no YAML" "cannot be parsed" .github/workflows/test.yml 's/^jobs:/jobs: [/'
 fault "a script that does not exist" "names .ci/runn, which does not exist" .github/workflows/test.yml 's,\.ci/run$,.ci/runn,'
 fault "an action without its full version" "without its commit and full version" .github/workflows/site.yml 's/@[0-9a-f]* # v7.*/@v7/'

@@ -245,4 +245,16 @@ Then: scripts/run step1'
   [lan_checksum]='What was fetched is compared with: sha256sum --check --ignore-missing SHA256SUMS'
   [lan_port]='port {1} is used by another program'
   [lan_port.next]='scripts/serve --lan --port 8080'
+  [usage_ready]='usage: scripts/ready [--lang en|ja]
+  makes this machine ready for a workshop, and says whether it is: the last line, and exit code 0'
+  [ready_part]='== {1}/{2} {3}'
+  [ready_setup]='what is missing is set up'
+  [ready_doctor]='the doctor looks at the machine (the first time a command is compiled: about a minute)'
+  [ready_worker]='a worker is built and judged on a real server (the first time: about two minutes)'
+  [ready_book]='the book is built (the first time mdBook is compiled: about two minutes)'
+  [ready_book_failed]='the book could not be built. The last lines of {1}:
+{2}'
+  [ready_book_failed.next]='scripts/serve'
+  [is_ready]='Ready for the workshop.'
+  [not_ready]='This machine is not ready for the workshop. After what is said above: scripts/ready'
 )

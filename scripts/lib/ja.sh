@@ -245,4 +245,16 @@ MSG=(
   [lan_checksum]='取得したファイルの照合: sha256sum --check --ignore-missing SHA256SUMS'
   [lan_port]='ポート {1} はほかのプログラムが使用しています'
   [lan_port.next]='scripts/serve --lan --port 8080'
+  [usage_ready]='使い方: scripts/ready [--lang en|ja]
+  このマシンをワークショップで使えるように準備し、準備が済んだかどうかを、最後の行と終了コード 0 で示します'
+  [ready_part]='== {1}/{2} {3}'
+  [ready_setup]='不足しているものを準備します'
+  [ready_doctor]='マシンを調べます (初回はコマンドのコンパイルに 1 分ほどかかります)'
+  [ready_worker]='ワーカーをビルドし、実際のサーバーで判定します (初回は 2 分ほどかかります)'
+  [ready_book]='本をビルドします (初回は mdBook のコンパイルに 2 分ほどかかります)'
+  [ready_book_failed]='本をビルドできませんでした。{1} の最後の出力:
+{2}'
+  [ready_book_failed.next]='scripts/serve'
+  [is_ready]='準備完了。ワークショップに参加できます。'
+  [not_ready]='まだワークショップの準備ができていません。上の指示に従ってから、もう一度実行してください: scripts/ready'
 )

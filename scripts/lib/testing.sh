@@ -40,3 +40,18 @@ expect() {
   done
   if [ -z "$problem" ]; then ok "$name"; else not_ok "$name" "$problem" "$OUT"; fi
 }
+
+# fault NAME WORDS FILE SED-SCRIPT: with this change in a copy of the checkout, the test's own function `look FOLDER` prints the words.
+# So a check cannot be green because it looks at nothing.
+fault() {
+  local copy=$TMP/copy out
+  if [ ! -d "$copy" ]; then
+    mkdir "$copy"
+    (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp -P --parents -t "$copy") 2> /dev/null
+  fi
+  sed -i "$4" "$copy/$3"
+  if cmp -s "$ROOT/$3" "$copy/$3"; then not_ok "$1" "the fault changes nothing in $3"; return; fi
+  out=$(look "$copy" 2>&1)
+  cp -P "$ROOT/$3" "$copy/$3"
+  if [[ $out == *"$2"* ]]; then ok "found: $1"; else not_ok "found: $1" "expected: $2" "${out:-nothing is found}"; fi
+}

@@ -38,6 +38,13 @@ fn command(lang: Lang) -> Command {
             "ステップ: 3、step3、または完全な名前"
         ))
     };
+    let hole = || {
+        Arg::new("hole").long("hole").value_name("ID").help(tr!(
+            lang,
+            "open this hole only; the others are filled",
+            "この穴だけを空け、ほかは埋めておく"
+        ))
+    };
     let flag = |name: &'static str, help: String| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
     let json = || flag("json", tr!(lang, "print JSON, for programs", "プログラム向けに JSON を出力する"));
     let sub = |name: &'static str, about: String| {
@@ -66,7 +73,7 @@ fn command(lang: Lang) -> Command {
         .subcommand(
             sub("doctor", tr!(lang, "look for what is wrong with this machine", "このマシンの問題を調べる")).arg(json()),
         )
-        .subcommand(sub("start", tr!(lang, "write your own copy of a step, with its holes open", "ステップの自分用のコピー (穴あき) を作る")).arg(step()))
+        .subcommand(sub("start", tr!(lang, "write your own copy of a step, with its holes open", "ステップの自分用のコピー (穴あき) を作る")).arg(step()).arg(hole()))
         .subcommand(
             sub("check", tr!(lang, "build your copy and judge it", "自分のコピーをビルドして判定する"))
                 .arg(step())
@@ -82,14 +89,14 @@ fn command(lang: Lang) -> Command {
         .subcommand(sub("hint", tr!(lang, "a hint for what failed last; more each time", "最後に失敗した検査のヒント (実行するたびに詳しくなる)")).arg(step()))
         .subcommand(sub("next", tr!(lang, "go on to the next step", "次のステップに進む")))
         .subcommand(sub("list", tr!(lang, "the steps, and how far you are", "ステップの一覧と進み具合")).arg(json()))
-        .subcommand(sub("reset", tr!(lang, "begin a step anew; your copy is kept aside", "ステップを最初からやり直す (コピーは退避する)")).arg(step()))
+        .subcommand(sub("reset", tr!(lang, "begin a step anew; your copy is kept aside", "ステップを最初からやり直す (コピーは退避する)")).arg(step()).arg(hole()))
         .subcommand(
             sub("solution", tr!(lang, "what belongs into the holes", "穴の解答を表示する"))
                 .arg(step())
                 .arg(flag("give-up", tr!(lang, "show it although the step is not done", "ステップが終わっていなくても表示する"))),
         )
         .subcommand(sub("diff", tr!(lang, "what a step adds to the one before it", "1 つ前のステップとの違いを表示する")).arg(step()))
-        .subcommand(sub("goto", tr!(lang, "catch up: finish the step before, and start this one", "前のステップを完成させ、このステップから始める")).arg(needed()))
+        .subcommand(sub("goto", tr!(lang, "catch up: finish the step before, and start this one", "前のステップを完成させ、このステップから始める")).arg(needed()).arg(hole()))
         .subcommand(
             sub("run", tr!(lang, "your worker, live, with psql", "自分のワーカーを動かし、psql で接続する"))
                 .arg(step())
@@ -156,6 +163,7 @@ fn carry_out(matches: &ArgMatches, lang: Lang) -> Said<()> {
     let learner = learner::Learner::new(&root, lang);
     let Some((name, arguments)) = matches.subcommand() else { return learner?.list(false) };
     let step = arguments.try_get_one::<String>("step").ok().flatten().map(String::as_str);
+    let hole = arguments.try_get_one::<String>("hole").ok().flatten().map(String::as_str);
     let flag = |name: &str| arguments.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
     if name == "doctor" {
         // It works where the rest does not.
@@ -168,7 +176,7 @@ fn carry_out(matches: &ArgMatches, lang: Lang) -> Said<()> {
     }
     let learner = learner?;
     match name {
-        "start" => learner.start(step),
+        "start" => learner.start(step, hole),
         "check" => learner.check(
             step,
             learner::How { quick: flag("quick"), long: flag("long"), finished: flag("finished"), json: flag("json") },
@@ -177,10 +185,10 @@ fn carry_out(matches: &ArgMatches, lang: Lang) -> Said<()> {
         "hint" => learner.hint(step),
         "next" => learner.next(),
         "list" => learner.list(flag("json")),
-        "reset" => learner.reset(step),
+        "reset" => learner.reset(step, hole),
         "solution" => learner.solution(step, flag("give-up")),
         "diff" => learner.diff(step),
-        "goto" => learner.goto(step.unwrap_or_default()),
+        "goto" => learner.goto(step.unwrap_or_default(), hole),
         "run" => learner.run(step, flag("finished")),
         _ => learner.new_worker(arguments.get_one::<String>("name").map_or("", String::as_str)),
     }

@@ -68,8 +68,27 @@ impl Learner {
         ))
     }
 
-    pub fn start(&self, wanted: Option<&str>) -> Said<()> {
+    /// Which holes are to be open: all of them, or the one that is named.
+    fn open<'a>(&self, step: &'a Step, hole: Option<&str>) -> Said<Open<'a>> {
+        let Some(wanted) = hole else { return Ok(Open::All) };
+        if let Some(hole) = step.holes.iter().find(|hole| hole.id == wanted) {
+            return Ok(Open::Only(&hole.id));
+        }
+        let (number, ids) = (step.number(), step.holes.iter().map(|hole| hole.id.as_str()).collect::<Vec<_>>());
+        Err(Trouble::Cannot(
+            tr!(
+                self.lang,
+                "step {number} has no hole \"{wanted}\"; its holes are: {}",
+                "ステップ {number} に「{wanted}」という穴はありません。あるのは次の穴です: {}",
+                ids.join(" ")
+            ),
+            format!("cargo workbook start {number} --hole {}", ids.first().unwrap_or(&"ID")),
+        ))
+    }
+
+    pub fn start(&self, wanted: Option<&str>, hole: Option<&str>) -> Said<()> {
         let step = self.step(wanted)?;
+        let open = self.open(step, hole)?;
         let (copy, number) = (step.copy(&self.root), step.number());
         if copy.exists() {
             return Err(Trouble::Cannot(
@@ -86,7 +105,7 @@ impl Learner {
                 ),
             ));
         }
-        self.write(step, Open::All)?;
+        self.write(step, open)?;
         Progress::change(&self.root, self.lang, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
@@ -94,7 +113,7 @@ impl Learner {
                 record.started = now();
             }
         })?;
-        self.introduce(step)
+        self.introduce(step, open)
     }
 
     /// Writes a copy of the step, and what is around it.
@@ -107,7 +126,7 @@ impl Learner {
         starter::write(step, open, &step.copy(&self.root), self.lang)
     }
 
-    fn introduce(&self, step: &Step) -> Said<()> {
+    fn introduce(&self, step: &Step, open: Open) -> Said<()> {
         let (number, title) = (step.number(), step.title.get(self.lang));
         let copy = shown(&self.root, &step.copy(&self.root));
         self.say(tr!(
@@ -116,7 +135,8 @@ impl Learner {
             "ステップ {number}「{title}」: 自分用のコピーは {copy} です"
         ));
         let files = starter::solutions(step).map_err(Trouble::Machine)?;
-        for (hole, solution) in step.holes.iter().zip(files) {
+        let is_open = |hole: &crate::course::Hole| open == Open::All || open == Open::Only(&hole.id);
+        for (hole, solution) in step.holes.iter().zip(files).filter(|(hole, _)| is_open(hole)) {
             let (title, minutes, file) = (hole.title.get(self.lang), hole.minutes, solution.file.display());
             self.say(tr!(
                 self.lang,
@@ -272,7 +292,7 @@ impl Learner {
         let step = self.step(None)?;
         let progress = Progress::read(&self.root, self.lang)?;
         let number = step.number();
-        let Some(record) = progress.steps.get(&step.name) else { return self.start(Some(number)) };
+        let Some(record) = progress.steps.get(&step.name) else { return self.start(Some(number), None) };
         if record.done.is_none() && !record.given_up {
             return Err(Trouble::Cannot(
                 tr!(self.lang, "step {number} is not done yet", "ステップ {number} はまだ終わっていません"),
@@ -288,9 +308,9 @@ impl Learner {
         match after {
             Some(after) if after.copy(&self.root).exists() => {
                 Progress::change(&self.root, self.lang, |progress| progress.current = Some(after.name.clone()))?;
-                self.introduce(after)
+                self.introduce(after, Open::All)
             }
-            Some(after) => self.start(Some(after.number())),
+            Some(after) => self.start(Some(after.number()), None),
             None => {
                 self.say(tr!(
                     self.lang,
@@ -346,11 +366,12 @@ impl Learner {
         Ok(())
     }
 
-    pub fn reset(&self, wanted: Option<&str>) -> Said<()> {
+    pub fn reset(&self, wanted: Option<&str>, hole: Option<&str>) -> Said<()> {
         let step = self.step(wanted)?;
+        let open = self.open(step, hole)?;
         self.copy(step)?;
         let kept = self.set_aside(step)?;
-        self.write(step, Open::All)?;
+        self.write(step, open)?;
         Progress::change(&self.root, self.lang, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
@@ -359,7 +380,7 @@ impl Learner {
         })?;
         let kept = shown(&self.root, &kept);
         self.say(tr!(self.lang, "What you had is kept in {kept}", "これまでのコピーは {kept} に退避しました"));
-        self.introduce(step)
+        self.introduce(step, open)
     }
 
     /// Moves a copy away, and says where to.
@@ -433,8 +454,9 @@ impl Learner {
         if status.code().is_some_and(|code| code <= 1) { Ok(()) } else { Err(Trouble::Machine("git diff".into())) }
     }
 
-    pub fn goto(&self, wanted: &str) -> Said<()> {
+    pub fn goto(&self, wanted: &str, hole: Option<&str>) -> Said<()> {
         let step = course::find(&self.steps, wanted, self.lang)?;
+        self.open(step, hole)?; // before anything is built
         let earlier: Vec<_> = self.steps.iter().take_while(|other| other.name != step.name).collect();
         let solved = Progress::read(&self.root, self.lang)?;
         let solved = |step: &Step| solved.steps.get(&step.name).is_some_and(|record| record.done.is_some());
@@ -469,9 +491,9 @@ impl Learner {
         }
         if step.copy(&self.root).exists() {
             Progress::change(&self.root, self.lang, |progress| progress.current = Some(step.name.clone()))?;
-            return self.introduce(step);
+            return self.introduce(step, Open::All);
         }
-        self.start(Some(step.number()))
+        self.start(Some(step.number()), hole)
     }
 
     pub fn run(&self, wanted: Option<&str>, finished: bool) -> Said<()> {
@@ -694,5 +716,51 @@ impl<'a> Printer<'a> {
 
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learner(lang: Lang) -> Learner {
+        Learner::new(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap(), lang).unwrap()
+    }
+
+    /// In a workshop one hole of each step is open: that one, and no other.
+    #[test]
+    fn only_the_hole_that_is_named_is_open() {
+        let learner = learner(Lang::En);
+        for step in &learner.steps {
+            for hole in &step.holes {
+                let open = learner.open(step, Some(&hole.id)).unwrap();
+                let folder = tempfile::tempdir().unwrap();
+                let copy = folder.path().join("copy");
+                starter::write(step, open, &copy, Lang::En).unwrap();
+                let mut open = Vec::new();
+                for entry in fs::read_dir(copy.join("src")).unwrap().flatten() {
+                    let text = fs::read_to_string(entry.path()).unwrap();
+                    open.extend(text.lines().filter_map(|line| {
+                        line.trim().strip_prefix("// vvv HOLE ")?.split_once(':').map(|(id, _)| id.to_owned())
+                    }));
+                }
+                assert_eq!(open, [hole.id.clone()], "{}", step.name);
+            }
+            assert_eq!(learner.open(step, None).unwrap(), Open::All);
+        }
+    }
+
+    #[test]
+    fn a_hole_that_is_not_there_is_refused_with_the_names_of_the_others() {
+        for (lang, words) in
+            [(Lang::En, "its holes are: register loop exit"), (Lang::Ja, "次の穴です: register loop exit")]
+        {
+            let learner = learner(lang);
+            let trouble = learner.start(Some("1"), Some("lop")).unwrap_err();
+            let text = trouble.show(lang);
+            assert!(text.contains(words) && text.contains("cargo workbook start 1 --hole register"), "{text}");
+            assert_eq!(trouble.code(), 2);
+            assert_eq!(learner.goto("1", Some("lop")).unwrap_err().code(), 2);
+        }
     }
 }
