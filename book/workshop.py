@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 KINDS = ("talk", "lab", "hole", "build", "break")
+LONGEST_TALK = 15
 TRIES = 3  # how often a pair asks the judge for one hole
 WORDS = {
     "en": {
@@ -16,7 +17,7 @@ WORDS = {
         "closing": "Closing", "questions": "questions, and where to go on", "pause": "Break", "and": ", ", "home": "; at home: ",
         "cuts": "| Leave out | Gains |", "minutes": "{} min", "step": "Step\u00a0{}", "index": "Opening",
         "sums": "| talk | labs | holes | waiting | break | reserve | together |",
-        "measured": "| On two cores | |", "seconds": "{} s", "long": "{}:{:02} min",
+        "measured": "| On two cores | Time |", "seconds": "{} s", "long": "{}:{:02} min",
         "setup": "`scripts/ready` on a new machine, with network", "again": "`scripts/ready` again", "quick": "`cargo workbook check --quick` after a change",
         "full": "`cargo workbook check`", "goto": "`cargo workbook goto`, from {} to {}",
     },
@@ -26,7 +27,7 @@ WORDS = {
         "closing": "まとめ", "questions": "質疑と、この先の進め方", "pause": "休憩", "and": "、", "home": "。続きは各自で: ",
         "cuts": "| 省くもの | 浮く時間 |", "minutes": "{} 分", "step": "ステップ\u00a0{}", "index": "導入",
         "sums": "| 説明 | 実験 | 穴埋め | 待ち時間 | 休憩 | 予備 | 合計 |",
-        "measured": "| 2 コアでの実測 | |", "seconds": "{} 秒", "long": "{} 分 {:02} 秒",
+        "measured": "| 2 コアでの実測 | 時間 |", "seconds": "{} 秒", "long": "{} 分 {:02} 秒",
         "setup": "新しいマシンでの `scripts/ready` (ネットワークあり)", "again": "2 回目の `scripts/ready`", "quick": "変更後の `cargo workbook check --quick`",
         "full": "`cargo workbook check`", "goto": "`cargo workbook goto` ({} から {})",
     },
@@ -190,6 +191,8 @@ class Workshop:
             if page not in chapters:
                 yield f"there is no chapter {page}"
                 continue
+            if section.get("talk", 0) > LONGEST_TALK:
+                yield f"{page}: nobody listens for {section['talk']} minutes"
             unknown = set(section) - {*KINDS, "page", "show", "labs", "open", "goto", "cut", "demo"}
             if unknown:
                 yield f"{page}: unknown: {', '.join(sorted(unknown))}"
