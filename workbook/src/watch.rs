@@ -306,7 +306,7 @@ impl<'a> Screen<'a> {
                         self.note = None;
                         if answer() {
                             ratatui::restore();
-                            return self.learner.reset(Some(self.step.number()));
+                            return self.learner.reset(Some(self.step.number()), None);
                         }
                     }
                     KeyCode::Char('n') if self.green.is_some() => {
