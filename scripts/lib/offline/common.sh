@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the offline pack, its installer and its test share. Sourced after ../common.sh.
+# What the offline pack, its installer and its test share. It needs nothing else.
 
 # cargo takes what is compiled for fresh only where the crates' sources have the same absolute path. So everything lives in one
 # place on each machine: there the first build has nothing to compile. (Elsewhere it works, too, and compiles the dependencies.)
