@@ -7,8 +7,9 @@ use crate::log;
 use crate::messages::Lang;
 use crate::said::{Said, Trouble};
 use crate::starter::{self, Open};
-use crate::throwaway::{self, Installation, Throwaway, explain};
-use crate::tr;
+use crate::throwaway::{self, Installation, Throwaway, no_line};
+use crate::told::Failed;
+use crate::{tell, tr};
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -91,8 +92,8 @@ pub struct Bench<'a> {
 }
 
 /// An error of the machinery: not the learner's.
-fn fault(error: throwaway::Failure) -> Trouble {
-    Trouble::Machine(explain(&error))
+fn fault(lang: Lang) -> impl Fn(throwaway::Failure) -> Trouble {
+    move |failure| Trouble::Machine(Failed::of(&failure).text(lang))
 }
 
 /// The environment of a step.
@@ -125,8 +126,8 @@ impl<'a> Bench<'a> {
         tell: &mut dyn FnMut(Event),
     ) -> Said<Self> {
         let shell = shell(root, &step.name, lang)?;
-        let original = shell.installation().map_err(fault)?;
-        let shared = shell.target().map_err(fault)?;
+        let original = shell.installation().map_err(fault(lang))?;
+        let shared = shell.target().map_err(fault(lang))?;
         if !compiled(&shared) {
             tell(Event::FirstBuild);
             first_build(&shell, &step.name, original.major)?;
@@ -135,14 +136,14 @@ impl<'a> Bench<'a> {
         if lock.is_ok_and(|lock| lock.try_lock().is_err()) {
             tell(Event::Waiting);
         }
-        let workshop = Workshop::open(root, &shell, place).map_err(fault)?;
-        let folder = shell.scratch().map_err(fault)?.join(format!("{place}/{}-{}", step.name, original.major));
+        let workshop = Workshop::open(root, &shell, place).map_err(fault(lang))?;
+        let folder = shell.scratch().map_err(fault(lang))?.join(format!("{place}/{}-{}", step.name, original.major));
         let bin = folder.join("pg").join(original.major.to_string()).join("bin/pg_config");
         let installation = match Installation::of(&bin) {
             Ok(copy) if copy.version == original.version && folder.join("whole").exists() => copy,
             _ => {
-                let copy = original.copy_to(&folder).map_err(fault)?;
-                fs::write(folder.join("whole"), &copy.version).map_err(|error| fault(error.into()))?;
+                let copy = original.copy_to(&folder).map_err(fault(lang))?;
+                fs::write(folder.join("whole"), &copy.version).map_err(|error| fault(lang)(error.into()))?;
                 copy
             }
         };
@@ -168,14 +169,14 @@ impl<'a> Bench<'a> {
 
     /// Judges the finished step as it is, in a copy of its own. Returns its folder.
     pub fn use_finished(&mut self) -> Said<PathBuf> {
-        self.source = self.workshop.copy(&self.step.name, &self.folder.join("fresh")).map_err(fault)?;
+        self.source = self.workshop.copy(&self.step.name, &self.folder.join("fresh")).map_err(fault(self.lang))?;
         Ok(self.source.clone())
     }
 
     /// Judges not the learner's copy but a fresh one, with these holes open. Returns its folder.
     pub fn use_fresh(&mut self, open: Open) -> Said<PathBuf> {
         let folder = self.folder.join("fresh");
-        self.source = self.workshop.copy(&self.step.name, &folder).map_err(fault)?;
+        self.source = self.workshop.copy(&self.step.name, &folder).map_err(fault(self.lang))?;
         let sources = self.source.join("src");
         let copy = folder.join("copy");
         starter::write(self.step, open, &copy, self.lang)?;
@@ -271,7 +272,7 @@ impl<'a> Bench<'a> {
             return put.map_err(|error| crate::said::machine(&installed, error, self.lang));
         }
         let _ = fs::remove_file(&stamp);
-        self.workshop.install(&self.shell, name, &self.source, &self.installation).map_err(fault)?;
+        self.workshop.install(&self.shell, name, &self.source, &self.installation).map_err(fault(self.lang))?;
         fs::write(&stamp, now).map_err(|error| crate::said::machine(&stamp, error, self.lang))
     }
 
@@ -283,18 +284,18 @@ impl<'a> Bench<'a> {
     /// Starts a server, proves that it has loaded what was built, and waits until worker 1 has reported itself. A worker that
     /// cannot do that any more is noticed at once.
     fn boot(&self, subject: &Subject) -> Said<Result<Duration, Red>> {
-        let cluster = subject.cluster(&[]).map_err(fault)?;
+        let cluster = subject.cluster(&[]).map_err(fault(self.lang))?;
         let begin = Instant::now();
         let worker = subject.worker(1);
         let first = self.step.checks.first().map_or("", |check| check.id);
         let red = |cluster: &Throwaway| {
-            let text = format!("a line with \"{worker}: started\" in the log: not within {:.1?}", begin.elapsed());
-            self.red(first, &cluster.failure(&text).to_string())
+            let missing = no_line(&format!("{worker}: started")).within(begin.elapsed());
+            self.red(first, Failed::of(&cluster.failure(missing)))
         };
         if let Err(error) = cluster.start() {
             // Does one without the library start?
             self.control()?;
-            return Ok(Err(self.red(first, &error.to_string())));
+            return Ok(Err(self.red(first, Failed::of(&error))));
         }
         self.prove(&cluster)?;
         let report = format!("{worker}: started");
@@ -320,15 +321,15 @@ impl<'a> Bench<'a> {
 
     /// Fails if a server without the library does not work either: then it is not the learner's fault.
     fn control(&self) -> Said<()> {
-        let server = Throwaway::new(&self.installation, &[]).map_err(fault)?;
-        server.start().map_err(fault)?;
-        server.connect("postgres").map(drop).map_err(fault)
+        let server = Throwaway::new(&self.installation, &[]).map_err(fault(self.lang))?;
+        server.start().map_err(fault(self.lang))?;
+        server.connect("postgres").map(drop).map_err(fault(self.lang))
     }
 
     /// Fails unless the file that the server has loaded is the file that was built. Many libraries have this name: the finished
     /// step's, the variants', the learner's.
     fn prove(&self, cluster: &Throwaway) -> Said<()> {
-        let postmaster = cluster.postmaster().map_err(fault)?;
+        let postmaster = cluster.postmaster().map_err(fault(self.lang))?;
         let Ok(maps) = fs::read_to_string(format!("/proc/{postmaster}/maps")) else { return Ok(()) };
         let file = format!("/{}.so", self.step.name);
         let loaded = maps.lines().find(|line| line.trim_end_matches(" (deleted)").ends_with(&file)).map(|line| {
@@ -377,8 +378,11 @@ impl<'a> Bench<'a> {
                     let begin = Instant::now();
                     let result = std::panic::catch_unwind(|| (check.run)(&subject));
                     let result = match result {
-                        Ok(result) => result.map_err(|failure| explain(&failure)),
-                        Err(_) => Err("the check itself has failed".to_owned()),
+                        Ok(result) => result.map_err(|failure| Failed::of(&failure)),
+                        Err(_) => {
+                            let what = tell!("the check itself has failed", "検査そのものが失敗しました。");
+                            Err(Failed { what, log: Vec::new() })
+                        }
                     };
                     if send.send((place, result, begin.elapsed())).is_err() {
                         break;
@@ -395,12 +399,12 @@ impl<'a> Bench<'a> {
                 let id = checks[shown].id;
                 match result {
                     Ok(()) => tell(Event::Passed(id, took)),
-                    Err(text) => {
+                    Err(failed) => {
                         self.stop.store(true, Ordering::Relaxed);
-                        if smells_of_the_machine(&text) {
-                            return Err(Trouble::Machine(text));
+                        if smells_of_the_machine(&failed.to_string()) {
+                            return Err(Trouble::Machine(failed.text(self.lang)));
                         }
-                        return Ok(Some(self.red(id, &text)));
+                        return Ok(Some(self.red(id, failed)));
                     }
                 }
                 shown += 1;
@@ -417,11 +421,11 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn red(&self, check: &'static str, text: &str) -> Red {
-        let (seen, log) = text.split_once("\nthe server log ends with:\n").unwrap_or((text, ""));
-        let hint = self.step.hint_for(check, text).map(|hint| hint.name.clone());
-        let log = log.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-        Red { check, seen: seen.trim().to_owned(), log, hint }
+    fn red(&self, check: &'static str, failed: Failed) -> Red {
+        // The hints know the English words.
+        let hint = self.step.hint_for(check, &failed.to_string()).map(|hint| hint.name.clone());
+        let log = failed.log.iter().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+        Red { check, seen: failed.what.get(self.lang).trim().to_owned(), log, hint }
     }
 
     /// The checkout.

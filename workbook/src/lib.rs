@@ -36,6 +36,8 @@ pub mod text;
 #[cfg(feature = "checks")]
 pub mod throwaway;
 #[cfg(feature = "checks")]
+pub mod told;
+#[cfg(feature = "checks")]
 pub mod transcript;
 
 #[cfg(feature = "learner")]

@@ -4,6 +4,9 @@
 //! The official tools do the work: `initdb`, `pg_ctl`, `pg_basebackup`. pgtemp 0.7 was looked at first: it starts a server and
 //! removes it, but it cannot restart, crash or promote one, has no standby, and brings an asynchronous runtime.
 
+use crate::messages::Lang;
+use crate::tell;
+use crate::told::{Failed, Told};
 use postgres::{Client, Config, NoTls};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
@@ -208,15 +211,19 @@ impl Throwaway {
         if out.status.success() {
             return Ok(());
         }
-        Err(self.failure(&format!("pg_ctl {verb}: {}", String::from_utf8_lossy(&out.stderr).trim())))
+        let text = String::from_utf8_lossy(&out.stderr);
+        // It begins with the program's name, which as root is that of a wrapper.
+        let why = text.trim();
+        let why = why.split_once(": ").filter(|(name, _)| name.starts_with("pg_ctl")).map_or(why, |(_, why)| why);
+        Err(self.failure(tell!("pg_ctl {verb} failed: {why}", "pg_ctl {verb} が失敗しました: {why}")))
     }
 
     /// A failure with the last lines of the server log below it.
-    pub fn failure(&self, what: &str) -> Failure {
+    pub fn failure(&self, what: impl Into<Told>) -> Failure {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(25)..].join("\n    ");
-        format!("{what}\nthe server log ends with:\n    {tail}").into()
+        let log = lines[lines.len().saturating_sub(25)..].iter().map(|line| (*line).to_owned()).collect();
+        Failed { what: what.into(), log }.into()
     }
 
     /// Starts the server and waits until it accepts connections (or, a standby without them, until it runs).
@@ -253,7 +260,7 @@ impl Throwaway {
     /// The postmaster's PID.
     pub fn postmaster(&self) -> Result<i32> {
         let file = self.data().join("postmaster.pid");
-        let text = fs::read_to_string(&file).map_err(|e| self.failure(&format!("{}: {e}", file.display())))?;
+        let text = fs::read_to_string(&file).map_err(|e| self.failure(format!("{}: {e}", file.display())))?;
         Ok(text.lines().next().unwrap_or_default().trim().parse()?)
     }
 
@@ -262,9 +269,9 @@ impl Throwaway {
         let postmaster = self.postmaster()?;
         let children = children(postmaster);
         signal(postmaster, "KILL")?;
-        self.eventually("all processes of the server gone", limit(), || {
-            (gone(postmaster) && children.iter().all(|pid| gone(*pid))).then_some(())
-        })?;
+        let what =
+            tell!("some processes of the server did not end", "まだ終了していないサーバーのプロセスがあります。");
+        self.eventually(what, limit(), || (gone(postmaster) && children.iter().all(|pid| gone(*pid))).then_some(()))?;
         // Where nobody collects orphans the postmaster is now a zombie, and the next one would think that it lives. What a killed
         // one leaves in System V shared memory has to go as well.
         let file = self.data().join("postmaster.pid");
@@ -298,7 +305,7 @@ impl Throwaway {
         command.arg("-D").arg(standby.data()).args(["-R", "-X", wal, "-c", "fast", "--no-sync", "-d", &source]);
         let out = command.output()?;
         if !out.status.success() {
-            return Err(self.failure(&format!("pg_basebackup: {}", String::from_utf8_lossy(&out.stderr).trim())));
+            return Err(self.failure(format!("pg_basebackup: {}", String::from_utf8_lossy(&out.stderr).trim())));
         }
         standby.configure(&[&format!("unix_socket_directories = '{}'", standby.dir.path().display())])?;
         Ok(standby)
@@ -316,9 +323,13 @@ impl Throwaway {
         config.connect_timeout(limit());
         // A worker that is wrong may hold a lock for ever: no statement of ours waits for ever.
         config.options(&format!("-c statement_timeout={}s", limit().as_secs().max(10)));
-        config
-            .connect(NoTls)
-            .map_err(|error| self.failure(&format!("connection to {database} as {user}: {}", reason(&error))))
+        config.connect(NoTls).map_err(|error| {
+            let why = reason(&error);
+            self.failure(tell!(
+                "no connection to the database {database} as {user}: {why}",
+                "データベース {database} に {user} として接続できませんでした: {why}"
+            ))
+        })
     }
 
     /// Everything that the server has written to its log.
@@ -333,20 +344,25 @@ impl Throwaway {
 
     /// Waits for a line with this text in the log after the mark, and returns it.
     pub fn wait_log(&self, mark: usize, text: &str) -> Result<String> {
-        self.eventually(&format!("a line with \"{text}\" in the log"), limit(), || {
+        self.eventually(no_line(text), limit(), || {
             self.log().get(mark..)?.lines().find(|line| line.contains(text)).map(str::to_owned)
         })
     }
 
-    /// Asks again and again until there is an answer. After the limit it fails, with the end of the log.
-    pub fn eventually<T>(&self, what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Result<T> {
+    /// Asks again and again until there is an answer. After the limit it fails, with what has not happened and the end of the log.
+    pub fn eventually<T>(
+        &self,
+        missing: impl Into<Told>,
+        limit: Duration,
+        mut ask: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
         let end = Instant::now() + limit;
         loop {
             if let Some(answer) = ask() {
                 return Ok(answer);
             }
             if Instant::now() >= end {
-                return Err(self.failure(&format!("{what}: not within {limit:?}")));
+                return Err(self.failure(missing.into().within(limit)));
             }
             std::thread::sleep(TICK);
         }
@@ -517,9 +533,19 @@ pub fn signal(pid: i32, signal: &str) -> Result<()> {
     };
     let process = Pid::from_raw(pid).ok_or_else(|| format!("{pid} is no process ID"))?;
     kill_process(process, number).map_err(|error| match error {
-        Errno::SRCH => format!("the process {pid} has ended").into(),
+        Errno::SRCH => ended(pid).into(),
         error => format!("SIG{signal} to {pid}: {error}").into(),
     })
+}
+
+/// A process is not there any more.
+pub fn ended(pid: i32) -> Told {
+    tell!("the process {pid} has ended", "プロセス {pid} はすでに終了しています。")
+}
+
+/// A line that is missing in the server log.
+pub fn no_line(text: &str) -> Told {
+    tell!("no line with \"{text}\" in the log", "ログに「{text}」を含む行が現れませんでした。")
 }
 
 /// Has this process ended? A zombie has: nobody is left to collect its exit code.
@@ -541,9 +567,9 @@ fn cmdline(pid: i32) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\0', ' ']).to_owned())
 }
 
-/// A failure in words: of an error of the server, what the server has said.
+/// A failure in English words: of an error of the server, what the server has said.
 pub fn explain(failure: &Failure) -> String {
-    failure.downcast_ref::<postgres::Error>().map_or_else(|| failure.to_string(), reason)
+    Failed::of(failure).text(Lang::En)
 }
 
 /// What the server has answered, or why there was no answer.

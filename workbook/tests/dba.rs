@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use workbook::checks::{Subject, expect, ready};
+use workbook::checks::{Subject, ready};
 use workbook::throwaway::{Installation, Mode, Result, Throwaway, explain, gone, limit, reason, signal};
 
 /// Each on clusters of its own. They wait more than they compute.
@@ -265,12 +265,17 @@ fn shop(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client)> {
     Ok((server, client))
 }
 
+/// Fails with this text if the condition does not hold. No learner reads it.
+fn expect(server: &Throwaway, condition: bool, what: impl FnOnce() -> String) -> Result<()> {
+    if condition { Ok(()) } else { Err(server.failure(what())) }
+}
+
 /// Is this what refuses a worker? `launched` is what [`launch`] has said.
 fn refuses(server: &Throwaway, launched: std::result::Result<i32, String>, expected: &str) -> Result<Answer> {
     match launched {
         Ok(_) => Ok(No),
         Err(why) if why.contains(expected) => Ok(Yes),
-        Err(why) => Err(server.failure(&format!("refused, but not because of \"{expected}\": {why}"))),
+        Err(why) => Err(server.failure(format!("refused, but not because of \"{expected}\": {why}"))),
     }
 }
 
@@ -453,7 +458,7 @@ fn nologin(subject: &Subject) -> Result<Answer> {
 fn connect_privilege(subject: &Subject) -> Result<Answer> {
     let (server, mut client) = shop(subject, &[])?;
     client.batch_execute("REVOKE CONNECT ON DATABASE shop FROM PUBLIC")?;
-    launch(&mut client, "1, 'shop'").map_err(|why| server.failure(&format!("a superuser's: {why}")))?;
+    launch(&mut client, "1, 'shop'").map_err(|why| server.failure(format!("a superuser's: {why}")))?;
     refuses(&server, launch(&mut client, "2, 'shop', 'clerk'"), "permission denied for database")
 }
 
@@ -852,7 +857,7 @@ fn pg_ctl(server: &Throwaway, arguments: &[&str]) -> Result<()> {
     if out.status.success() {
         return Ok(());
     }
-    Err(server.failure(&format!("pg_ctl {arguments:?}: {}", String::from_utf8_lossy(&out.stderr))))
+    Err(server.failure(format!("pg_ctl {arguments:?}: {}", String::from_utf8_lossy(&out.stderr))))
 }
 
 /// As root, the server is somebody else, who must be able to read its programs and libraries.

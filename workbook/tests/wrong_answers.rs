@@ -1,5 +1,6 @@
 //! The variants are the wrong answers that people really give. `cargo workbook check` must refuse each at the check that the variant
-//! names first, and give the hint that the variant names: `cargo test -p workbook --test wrong_answers`.
+//! names first, give the hint that the variant names, and say in Japanese what was seen, where that is the reader's language:
+//! `cargo test -p workbook --test wrong_answers`.
 
 use libtest_mimic::{Arguments, Trial};
 use std::fs;
@@ -94,7 +95,8 @@ fn wrong_answers(step: &Step) -> Result<Vec<Wrong>, String> {
 }
 
 fn refused(root: &Path, step: &Step, wrong: &Wrong, place: &str) -> Result<(), String> {
-    let mut bench = Bench::open_in(place, root, step, "".into(), Lang::En, &mut |_| ()).map_err(words)?;
+    // What is said in English the variants' own test compares.
+    let mut bench = Bench::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ()).map_err(words)?;
     let source = bench.use_finished().map_err(words)?;
     let mut git = Command::new("git");
     // Without the variable, git would take the checkout around the folder for the place to patch.
@@ -107,7 +109,10 @@ fn refused(root: &Path, step: &Step, wrong: &Wrong, place: &str) -> Result<(), S
     let verdict = bench.judge(&[Tier::Quick, Tier::Full, Tier::Long], &mut |_| ()).map_err(words)?;
     bench.rest();
     match verdict {
-        Verdict::Red(red) if red.check == wrong.red && red.hint.as_ref() == Some(&wrong.hint) => Ok(()),
+        Verdict::Red(red) if red.check == wrong.red && red.hint.as_ref() == Some(&wrong.hint) => {
+            let japanese = red.seen.chars().any(|letter| ('ぁ'..='ん').contains(&letter));
+            if japanese { Ok(()) } else { Err(format!("a Japanese reader is told: {}", red.seen)) }
+        }
         other => Err(format!("expected red at \"{}\" with the hint \"{}\", seen {other:#?}", wrong.red, wrong.hint)),
     }
 }

@@ -12,7 +12,9 @@ mod step6;
 mod step7;
 mod worker_spi;
 
-use crate::throwaway::{Installation, Mode, Result, Throwaway, limit, signal};
+use crate::tell;
+use crate::throwaway::{Installation, Mode, Result, Throwaway, ended, limit, reason, signal};
+use crate::told::Told;
 use postgres::Client;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -116,7 +118,8 @@ impl Subject {
     /// The PID of a worker, as the process table has it; waits for the worker.
     pub fn pid(&self, server: &Throwaway, number: i32) -> Result<i32> {
         let name = self.worker(number);
-        server.eventually(&format!("{name} in the process table"), limit(), || self.pid_now(server, number))
+        let missing = tell!("no {name} in the process table", "プロセス一覧に {name} が現れませんでした。");
+        server.eventually(missing, limit(), || self.pid_now(server, number))
     }
 
     /// The PID of a worker if it is there now.
@@ -130,22 +133,63 @@ impl Subject {
 
     /// The PID of a worker that is not this one; waits for it.
     pub fn other_pid(&self, server: &Throwaway, number: i32, before: i32) -> Result<i32> {
-        let what = format!("{} with another PID than {before}", self.worker(number));
-        server.eventually(&what, limit(), || self.pid_now(server, number).filter(|pid| *pid != before))
+        let name = self.worker(number);
+        let missing = tell!(
+            "no {name} with another PID than {before} in the process table",
+            "PID が {before} でない {name} がプロセス一覧に現れませんでした。"
+        );
+        server.eventually(missing, limit(), || self.pid_now(server, number).filter(|pid| *pid != before))
     }
 }
 
 /// Fails with this text if the condition does not hold.
-pub fn expect(server: &Throwaway, condition: bool, what: impl FnOnce() -> String) -> Result<()> {
-    if condition { Ok(()) } else { Err(server.failure(&what())) }
+pub fn expect(server: &Throwaway, condition: bool, what: impl FnOnce() -> Told) -> Result<()> {
+    if condition { Ok(()) } else { Err(server.failure(what())) }
+}
+
+/// Fails if there is a worker of the step.
+pub fn no_worker(subject: &Subject, server: &Throwaway) -> Result<()> {
+    let workers = server.processes(&subject.step);
+    expect(server, workers.is_empty(), || {
+        let seen: Vec<_> = workers.iter().map(|(pid, title)| format!("{title} (PID {pid})")).collect();
+        let seen = seen.join(", ");
+        tell!("expected no worker, seen: {seen}", "ワーカーがないはずですが、次のプロセスがあります: {seen}")
+    })
+}
+
+/// Fails unless a number is what it has to be.
+pub fn total_is(server: &Throwaway, seen: i64, expected: i64) -> Result<()> {
+    expect(server, seen == expected, || {
+        tell!("the total is {seen}, expected {expected}", "total は {expected} のはずですが、{seen} でした。")
+    })
+}
+
+/// Fails unless a statement fails with this error: `ERROR 42501`, or with its message. Returns the error.
+pub fn refused(server: &Throwaway, client: &mut Client, sql: &str, expected: &str) -> Result<postgres::Error> {
+    let Err(error) = client.batch_execute(sql) else {
+        return Err(server.failure(tell!(
+            "{sql}: expected {expected}, seen success",
+            "{sql}: 「{expected}」になるはずですが、成功しました。"
+        )));
+    };
+    let seen = reason(&error);
+    expect(server, seen == expected || seen.starts_with(&format!("{expected}: ")), || {
+        tell!("{sql}: expected {expected}, seen {seen}", "{sql}: 「{expected}」になるはずですが、「{seen}」でした。")
+    })?;
+    Ok(error)
 }
 
 /// Stops a server fast and fails if that takes longer than a second.
 pub fn stops_within_a_second(server: &Throwaway) -> Result<()> {
     let start = std::time::Instant::now();
     server.stop(Mode::Fast)?;
-    let took = start.elapsed();
-    expect(server, took.as_secs_f64() < 1.0, || format!("a fast shutdown took {took:?}"))
+    let took = start.elapsed().as_secs_f64();
+    expect(server, took < 1.0, || {
+        tell!(
+            "a fast shutdown took {took:.2} s, expected less than 1 s",
+            "高速シャットダウンは 1 秒以内に終わるはずですが、{took:.2} 秒かかりました。"
+        )
+    })
 }
 
 /// A server with the table, and a client in its database.
@@ -153,7 +197,8 @@ pub fn ready(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client)> {
     let server = subject.server(conf)?;
     let mut client = server.connect("postgres")?;
     let table = format!("SELECT to_regclass('{}.counted') IS NOT NULL", subject.short());
-    server.eventually("the table", limit(), || client.query_one(&table, &[]).ok()?.get::<_, bool>(0).then_some(()))?;
+    let missing = tell!("no table {}.counted", "テーブル {}.counted が作られませんでした。", subject.short());
+    server.eventually(missing, limit(), || client.query_one(&table, &[]).ok()?.get::<_, bool>(0).then_some(()))?;
     Ok((server, client))
 }
 
@@ -166,7 +211,8 @@ pub fn number(client: &mut Client, sql: &str) -> Result<i64> {
 pub fn total(subject: &Subject, server: &Throwaway, client: &mut Client) -> Result<i64> {
     let schema = subject.short();
     let left = format!("SELECT count(*) FROM {schema}.counted WHERE type = 'delta'");
-    server.eventually("no delta left", limit(), || (number(client, &left).ok()? == 0).then_some(()))?;
+    let missing = tell!("some deltas were not counted", "まだ足されていない delta があります。");
+    server.eventually(missing, limit(), || (number(client, &left).ok()? == 0).then_some(()))?;
     number(client, &format!("SELECT value FROM {schema}.counted WHERE type = 'total'"))
 }
 
@@ -175,7 +221,9 @@ pub fn drive(server: &Throwaway, pids: &[i32], commits: i64) -> Result<()> {
     let counted = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
     let mut other = server.connect("template1")?;
     let target = number(&mut other, counted)? + commits;
-    server.eventually("cycles", Duration::from_secs(60), || {
+    let missing =
+        tell!("the workers did not commit {commits} times", "ワーカーのコミットが {commits} 回に達しませんでした。");
+    server.eventually(missing, Duration::from_secs(60), || {
         for _ in 0..10 {
             pids.iter().try_for_each(|pid| signal(*pid, "USR1")).ok()?;
             std::thread::sleep(Duration::from_micros(500)); // signals that come together count as one
@@ -201,8 +249,7 @@ impl Random {
 pub fn cpu_ticks(pids: &[i32]) -> Result<u64> {
     let mut sum = 0;
     for pid in pids {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|_| format!("the process {pid} has ended"))?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|_| ended(*pid))?;
         let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         sum += fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
     }
@@ -213,7 +260,7 @@ pub fn cpu_ticks(pids: &[i32]) -> Result<u64> {
 pub fn memory(pids: &[i32], kind: &str) -> Result<u64> {
     let mut sum = 0;
     for pid in pids {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| ended(*pid))?;
         let line = status.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(":")).unwrap_or_default();
         sum += line.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
     }

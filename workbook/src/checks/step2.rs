@@ -1,8 +1,9 @@
 //! Step 2: the worker becomes a backend.
 
-use super::{Check, Subject, Tier, expect};
-use crate::throwaway::{Result, Throwaway, limit, reason};
-use std::time::{Duration, Instant};
+use super::{Check, Subject, Tier, expect, refused};
+use crate::tell;
+use crate::throwaway::{Result, Throwaway, limit};
+use std::time::Instant;
 
 pub const CHECKS: &[Check] = &[
     Check { id: "has_rows", tier: Tier::Quick, run: has_rows },
@@ -22,9 +23,19 @@ fn has_rows(subject: &Subject) -> Result<()> {
     let server = subject.server(&[])?;
     for number in [1, 2] {
         let pid = subject.pid(&server, number)?;
-        let seen = server.eventually("a row with a database", limit(), || row(&server, pid).ok().flatten())?;
-        let expected = ("postgres".to_owned(), "postgres".to_owned(), subject.step.clone());
-        expect(&server, seen == expected, || format!("worker {number}: expected {expected:?}, seen {seen:?}"))?;
+        let missing = tell!(
+            "no row of worker {number} with a database in pg_stat_activity",
+            "データベースに接続したワーカー {number} の行が pg_stat_activity に現れませんでした。"
+        );
+        let (database, role, kind) = server.eventually(missing, limit(), || row(&server, pid).ok().flatten())?;
+        let right = database == "postgres" && role == "postgres" && kind == subject.step;
+        expect(&server, right, || {
+            tell!(
+                "worker {number}: expected datname postgres, usename postgres, backend_type {}; seen {database}, {role}, {kind}",
+                "ワーカー {number} は datname が postgres、usename が postgres、backend_type が {} のはずですが、{database}、{role}、{kind} でした。",
+                subject.step
+            )
+        })?;
     }
     Ok(())
 }
@@ -43,7 +54,9 @@ fn standby(subject: &Subject) -> Result<()> {
     let standby = primary.standby(&[])?;
     subject.start(&standby)?;
     subject.pid(&standby, 1)?;
-    expect(&standby, subject.pid_now(&standby, 2).is_none(), || "worker 2 runs before the promotion".into())?;
+    expect(&standby, subject.pid_now(&standby, 2).is_none(), || {
+        tell!("worker 2 runs before the promotion", "昇格の前にワーカー 2 が動いています。")
+    })?;
     standby.promote()?;
     subject.pid(&standby, 2)?;
     subject.pid(&standby, 1)?;
@@ -57,10 +70,13 @@ fn drop_database(subject: &Subject) -> Result<()> {
     let before = subject.pid(&server, 2)?;
     let mut client = server.connect("template1")?;
     let start = Instant::now();
-    let error = client.batch_execute("DROP DATABASE postgres").expect_err("the worker is connected");
-    let (seen, took) = (reason(&error), start.elapsed());
-    expect(&server, seen.starts_with("ERROR 55006") && took > Duration::from_secs(4), || {
-        format!("{seen} after {took:?}")
+    refused(&server, &mut client, "DROP DATABASE postgres", "ERROR 55006")?;
+    let took = start.elapsed().as_secs_f64();
+    expect(&server, took > 4.0, || {
+        tell!(
+            "DROP DATABASE gave up after {took:.1} s, expected 5 s",
+            "DROP DATABASE は 5 秒待つはずですが、{took:.1} 秒で失敗しました。"
+        )
     })?;
 
     let mark = server.mark();
@@ -71,5 +87,7 @@ fn drop_database(subject: &Subject) -> Result<()> {
     let mark = server.mark();
     server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
     server.wait_log(mark, &format!("{}: started", subject.worker(2)))?;
-    expect(&server, subject.pid(&server, 2)? != before, || "the same process as before".into())
+    expect(&server, subject.pid(&server, 2)? != before, || {
+        tell!("worker 2 is the same process as before", "ワーカー 2 が以前と同じプロセスです。")
+    })
 }

@@ -1,6 +1,7 @@
 //! Step 3: work happens in short transactions.
 
-use super::{Check, Random, Subject, Tier, cpu_ticks, drive, expect, number, ready, total};
+use super::{Check, Random, Subject, Tier, cpu_ticks, drive, expect, number, ready, total, total_is};
+use crate::tell;
 use crate::throwaway::{Mode, Result, Throwaway, limit, signal};
 use postgres::Client;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ fn counts(subject: &Subject) -> Result<()> {
     let schema = subject.short();
     client.batch_execute(&format!("INSERT INTO {schema}.counted SELECT 'delta', n FROM generate_series(1, 100) n"))?;
     let seen = total(subject, &server, &mut client)?;
-    expect(&server, seen == 5050, || format!("the total is {seen}, expected 5050"))
+    total_is(&server, seen, 5050)
 }
 
 fn missing_total(subject: &Subject) -> Result<()> {
@@ -33,7 +34,12 @@ fn missing_total(subject: &Subject) -> Result<()> {
     let schema = subject.short();
     client.batch_execute(&format!("DELETE FROM {schema}.counted; INSERT INTO {schema}.counted VALUES ('delta', 7)"))?;
     let seen = total(subject, &server, &mut client)?;
-    expect(&server, seen == 7, || format!("the total is {seen}, expected 7: the delta is lost"))
+    expect(&server, seen == 7, || {
+        tell!(
+            "the total is {seen}, expected 7: the delta is lost",
+            "total は 7 のはずですが、{seen} でした。delta が失われています。"
+        )
+    })
 }
 
 /// A delta that overflows the total: rolled back, one line in the log for each nap, no CPU burnt, and all goes on once it is gone.
@@ -49,28 +55,44 @@ fn poison(subject: &Subject) -> Result<()> {
     let (start, cpu) = (Instant::now(), cpu_ticks(&pids)?);
     // Wakes the workers again and again: that must not make them try again before their nap is over.
     while start.elapsed() < Duration::from_secs(2) {
-        pids.iter().try_for_each(|pid| signal(*pid, "USR1").map_err(|_| format!("the process {pid} has ended")))?;
+        pids.iter().try_for_each(|pid| signal(*pid, "USR1"))?;
         std::thread::sleep(Duration::from_millis(50));
     }
     let log = server.log();
     let lines = log[mark..].lines().filter(|line| line.contains("integer out of range")).count();
     let naps = 2 * (start.elapsed().as_secs() as usize + 2);
-    expect(&server, lines <= naps, || format!("{lines} lines in the log, expected at most {naps}"))?;
+    expect(&server, lines <= naps, || {
+        tell!(
+            "the error has {lines} lines in the log, expected at most {naps}",
+            "エラーのログは多くても {naps} 行のはずですが、{lines} 行ありました。"
+        )
+    })?;
     let used = cpu_ticks(&pids)? - cpu;
     expect(&server, used <= 20, || {
-        format!("the workers have used {used} ticks of CPU in 2 s, expected next to nothing")
+        let used = used * 10;
+        tell!(
+            "the workers have used {used} ms of CPU in 2 s, expected next to nothing",
+            "ワーカーは CPU をほとんど使わないはずですが、2 秒間に {used} ミリ秒使いました。"
+        )
     })?;
     // Meanwhile the others go on: a client's delta is taken as ever.
     client.batch_execute(&format!("SET lock_timeout = '1s'; INSERT INTO {schema}.counted VALUES ('delta', 0)"))?;
     let sum = number(&mut client, &format!("SELECT sum(value) FROM {schema}.counted"))?;
     expect(&server, sum == 2147483650, || {
-        format!("total and deltas are {sum}, expected 2147483650: something is lost")
+        tell!(
+            "total and deltas add up to {sum}, expected 2147483650: something is lost",
+            "total と delta の和は 2147483650 のはずですが、{sum} でした。何かが失われています。"
+        )
     })?;
     client.batch_execute(&format!("UPDATE {schema}.counted SET value = 10 WHERE type = 'total'"))?;
     let seen = total(subject, &server, &mut client)?;
     let after = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
-    expect(&server, seen == 13 && after == pids, || {
-        format!("the total is {seen}, expected 13; PIDs {pids:?}, then {after:?}")
+    total_is(&server, seen, 13)?;
+    expect(&server, after == pids, || {
+        tell!(
+            "the workers' PIDs were {pids:?} and are {after:?}, expected the same processes",
+            "ワーカーは同じプロセスのままのはずですが、PID が {pids:?} から {after:?} に変わりました。"
+        )
     })
 }
 
@@ -80,9 +102,11 @@ fn statistics(subject: &Subject) -> Result<()> {
     client.batch_execute(&format!("INSERT INTO {schema}.counted SELECT 'delta', 0 FROM generate_series(1, 10)"))?;
     total(subject, &server, &mut client)?;
     let deleted = format!("SELECT n_tup_del FROM pg_stat_user_tables WHERE schemaname = '{schema}'");
-    server.eventually("ten deleted rows in pg_stat_user_tables, while the worker runs", limit(), || {
-        (number(&mut client, &deleted).ok()? >= 10).then_some(())
-    })
+    let missing = tell!(
+        "the worker has not reported ten deleted rows in pg_stat_user_tables",
+        "動作中のワーカーが削除した 10 行が pg_stat_user_tables に現れませんでした。"
+    );
+    server.eventually(missing, limit(), || (number(&mut client, &deleted).ok()? >= 10).then_some(()))
 }
 
 /// Idle cycles, driven by SIGUSR1 and counted by the workers' commits: no transaction ID, no WAL.
@@ -108,10 +132,18 @@ fn idle_writes_nothing(subject: &Subject) -> Result<()> {
     drive(&server, &pids, 1000)?;
     let after: String = client.query_one(place, &[])?.get(0);
     expect(&server, before == after, || {
-        format!("WAL position and next transaction ID: {before} before 1,000 idle cycles, {after} after")
+        tell!(
+            "WAL position and next transaction ID: {before} before 1,000 idle cycles, {after} after",
+            "WAL の位置と次のトランザクション ID が、仕事のないサイクル 1,000 回の前は {before}、後は {after} でした。"
+        )
     })?;
     let more = by_worker(&mut client)? - records;
-    expect(&server, more == 0, || format!("the workers have written {more} WAL records in 1,000 idle cycles"))
+    expect(&server, more == 0, || {
+        tell!(
+            "the workers have written {more} WAL records in 1,000 idle cycles",
+            "仕事のないサイクル 1,000 回の間に、ワーカーが WAL レコードを {more} 個書きました。"
+        )
+    })
 }
 
 /// `statement_timeout` is not armed in a worker; `lock_timeout` is.
@@ -128,7 +160,12 @@ fn lock_timeout(subject: &Subject) -> Result<()> {
     client.batch_execute(&format!("SET statement_timeout = 0; BEGIN; LOCK TABLE {schema}.counted"))?;
     let line = server.wait_log(mark, "canceling statement due to")?;
     client.batch_execute("COMMIT")?;
-    expect(&server, line.contains("lock timeout"), || format!("expected a lock timeout, seen: {line}"))
+    expect(&server, line.contains("lock timeout"), || {
+        tell!(
+            "expected a lock timeout, seen: {line}",
+            "lock_timeout で終わるはずですが、ログは次のとおりでした: {line}"
+        )
+    })
 }
 
 /// What an ordinary user's trigger does: it notes as whom it runs, after an attempt to become who the session is.
@@ -163,7 +200,15 @@ fn trigger_rights(subject: &Subject) -> Result<()> {
              ALTER TABLE {schema}.counted ENABLE ALWAYS TRIGGER look"
         ),
     )?;
-    expect(&server, who.as_deref() == Some("mallory"), || format!("the trigger ran as {who:?}, expected as mallory"))
+    let Some(who) = who else {
+        return Err(server.failure(tell!("the trigger has not run", "トリガが動きませんでした。")));
+    };
+    expect(&server, who == "mallory", || {
+        tell!(
+            "the trigger ran as {who}, expected as mallory",
+            "トリガは mallory の権限で動くはずですが、{who} の権限で動きました。"
+        )
+    })
 }
 
 /// An ordinary user who has only the right TRIGGER: the trigger would run as the table's owner, so it must not run at all.
@@ -178,7 +223,10 @@ fn trigger_of_another(subject: &Subject) -> Result<()> {
                  WHEN (NEW.type = 'total') EXECUTE FUNCTION look()"
         ),
     )?;
-    expect(&server, who.is_none(), || format!("the trigger ran as {who:?}, expected not to run"))
+    expect(&server, who.is_none(), || {
+        let who = who.unwrap_or_default();
+        tell!("the trigger ran as {who}, expected not to run", "トリガは動かないはずですが、{who} の権限で動きました。")
+    })
 }
 
 /// On a standby the worker looks, and writes nothing. After the promotion it works.
@@ -193,8 +241,14 @@ fn standby_reads(subject: &Subject) -> Result<()> {
     drive(&standby, &[pid], 20)?;
     let log = standby.log();
     let complaint = log.lines().find(|line| line.contains("ERROR:") || line.contains("rolled back"));
-    expect(&standby, complaint.is_none() && subject.pid_now(&standby, 1) == Some(pid), || {
-        format!("on the standby: {complaint:?}")
+    if let Some(line) = complaint {
+        return Err(standby.failure(tell!(
+            "on the standby the worker has failed: {line}",
+            "スタンバイでワーカーが失敗しました: {line}"
+        )));
+    }
+    expect(&standby, subject.pid_now(&standby, 1) == Some(pid), || {
+        tell!("on the standby the worker has ended", "スタンバイでワーカーが終了しました。")
     })?;
     let mark = standby.mark();
     standby.promote()?;
@@ -202,7 +256,12 @@ fn standby_reads(subject: &Subject) -> Result<()> {
     let mut client = standby.connect("postgres")?;
     client.batch_execute(&format!("UPDATE {schema}.counted SET value = 1 WHERE type = 'total'"))?;
     let seen = total(subject, &standby, &mut client)?;
-    expect(&standby, seen == 2, || format!("after the promotion the total is {seen}, expected 2"))
+    expect(&standby, seen == 2, || {
+        tell!(
+            "after the promotion the total is {seen}, expected 2",
+            "昇格の後の total は 2 のはずですが、{seen} でした。"
+        )
+    })
 }
 
 fn memory(subject: &Subject) -> Result<()> {
@@ -213,7 +272,8 @@ fn memory(subject: &Subject) -> Result<()> {
     let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
     let mut busy = |cycles: i64| -> Result<()> {
         let target = number(&mut other, commits)? + cycles;
-        server.eventually("busy cycles", Duration::from_secs(300), || {
+        let missing = tell!("the database has not seen {cycles} commits", "コミットが {cycles} 回に達しませんでした。");
+        server.eventually(missing, Duration::from_secs(300), || {
             client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 0)")).ok()?;
             pids.iter().try_for_each(|pid| signal(*pid, "USR1")).ok()?;
             (number(&mut other, commits).ok()? >= target).then_some(())
@@ -223,7 +283,12 @@ fn memory(subject: &Subject) -> Result<()> {
     let before = super::memory(&pids, "RssAnon")?;
     busy(30_000)?; // a third of these are ours; each busy cycle commits twice
     let after = super::memory(&pids, "RssAnon")?;
-    expect(&server, after <= before + 200, || format!("{before} kB before 10,000 busy cycles, {after} kB after"))
+    expect(&server, after <= before + 200, || {
+        tell!(
+            "the workers had {before} kB before 10,000 busy cycles, {after} kB after",
+            "ワーカーのメモリは、仕事のあるサイクル 10,000 回の前は {before} kB、後は {after} kB でした。"
+        )
+    })
 }
 
 /// Clients write a delta and a row of a ledger in one transaction each, while workers and server are killed in all ways, at random
@@ -292,5 +357,7 @@ fn nothing_lost(subject: &Subject) -> Result<()> {
     let mut client = server.connect("postgres")?;
     let seen = total(subject, &server, &mut client)?;
     let expected = number(&mut client, "SELECT sum(value) FROM ledger")?;
-    expect(&server, seen == expected && expected > 0, || format!("the ledger says {expected}, the table {seen}"))
+    expect(&server, seen == expected && expected > 0, || {
+        tell!("the ledger says {expected}, the table {seen}", "台帳では {expected} ですが、テーブルでは {seen} です。")
+    })
 }

@@ -1,7 +1,8 @@
 //! Step 4: settings change while the worker runs.
 
-use super::{Check, Random, Subject, Tier, expect, ready, total};
-use crate::throwaway::{Result, Throwaway, children, gone, limit, reason, signal};
+use super::{Check, Random, Subject, Tier, expect, ready, refused, total};
+use crate::tell;
+use crate::throwaway::{Result, Throwaway, children, gone, limit, signal};
 use postgres::Client;
 use std::time::{Duration, Instant};
 
@@ -28,9 +29,12 @@ fn naps_are_short(subject: &Subject, server: &Throwaway, client: &mut Client) ->
         client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 1)"))?;
         let start = Instant::now();
         total(subject, server, client)?;
-        let took = start.elapsed();
-        expect(server, took < Duration::from_secs(1), || {
-            format!("a delta was counted after {took:?}, with a naptime of 50 ms")
+        let took = start.elapsed().as_secs_f64();
+        expect(server, took < 1.0, || {
+            tell!(
+                "a delta was counted after {took:.2} s, with a naptime of 50 ms",
+                "naptime は 50 ミリ秒ですが、delta は {took:.2} 秒後に足されました。"
+            )
         })?;
     }
     Ok(())
@@ -59,10 +63,7 @@ fn bad_value(subject: &Subject) -> Result<()> {
         ("nonsense", "1", unknown),
     ] {
         let sql = format!("ALTER SYSTEM SET {short}.{setting} = {value}");
-        let seen = client.batch_execute(&sql).map_or_else(|error| reason(&error), |()| "success".into());
-        expect(&server, seen.starts_with(&format!("ERROR {code}")), || {
-            format!("{sql}: expected ERROR {code}, seen {seen}")
-        })?;
+        refused(&server, &mut client, &sql, &format!("ERROR {code}"))?;
     }
     Ok(())
 }
@@ -77,7 +78,12 @@ fn bad_value_in_file(subject: &Subject) -> Result<()> {
         server.reload()?;
         server.wait_log(mark, &format!("{short}.naptime"))?;
         let seen: String = client.query_one(&format!("SHOW {short}.naptime"), &[])?.get(0);
-        expect(&server, seen == "50ms", || format!("after {line}, naptime is {seen}, expected 50ms"))?;
+        expect(&server, seen == "50ms", || {
+            tell!(
+                "after the line {line} naptime is {seen}, expected 50ms",
+                "{line} という行の後も naptime は 50ms のはずですが、{seen} です。"
+            )
+        })?;
         naps_are_short(subject, &server, &mut client)?;
     }
     Ok(())
@@ -114,11 +120,14 @@ fn early_reload(subject: &Subject) -> Result<()> {
         signal(before, "TERM")?;
         let on = round % 2 == 0;
         client.batch_execute(&format!("ALTER SYSTEM SET {short}.log_totals = {on}"))?;
-        server.eventually("the worker gone", limit(), || gone(before).then_some(()))?;
+        let missing = tell!("the worker did not end", "ワーカーが終了しませんでした。");
+        server.eventually(missing, limit(), || gone(before).then_some(()))?;
         let (known, end) = (children(postmaster), Instant::now() + limit());
         // Without a pause: what happens in the first millisecond is what matters.
         while children(postmaster).iter().all(|pid| known.contains(pid)) {
-            expect(&server, Instant::now() < end, || "the worker is not started again".into())?;
+            expect(&server, Instant::now() < end, || {
+                tell!("the worker is not started again", "ワーカーが再起動されません。")
+            })?;
         }
         let first = if round % 4 < 2 { 2_000 } else { 20_000 };
         std::thread::sleep(Duration::from_micros(random.below(first))); // the random moment
@@ -128,7 +137,11 @@ fn early_reload(subject: &Subject) -> Result<()> {
         // The postmaster reloads, then tells its children: the setting is in force there before a worker can have seen it.
         let shown = format!("SHOW {short}.log_totals");
         let expected = if on { "on" } else { "off" };
-        server.eventually("the reload in a session", limit(), || {
+        let missing = tell!(
+            "log_totals did not become {expected} in a session",
+            "セッションの log_totals が {expected} になりませんでした。"
+        );
+        server.eventually(missing, limit(), || {
             (client.query_one(&shown, &[]).ok()?.get::<_, String>(0) == expected).then_some(())
         })?;
         // Some naps later the worker has seen it or has lost it.
@@ -144,7 +157,17 @@ fn early_reload(subject: &Subject) -> Result<()> {
         total(subject, &server, &mut client)?;
         let logged = server.log()[mark..].contains("the total is now");
         expect(&server, logged == on, || {
-            format!("round {round}: log_totals is {on}, and the total was logged: {logged}")
+            if on {
+                tell!(
+                    "round {round}: log_totals is on, and the total was not logged",
+                    "{round} 回目: log_totals が on なのに、total がログに記録されません。"
+                )
+            } else {
+                tell!(
+                    "round {round}: log_totals is off, and the total was logged",
+                    "{round} 回目: log_totals が off なのに、total がログに記録されました。"
+                )
+            }
         })?;
     }
     Ok(())
@@ -187,7 +210,9 @@ fn total_workers(subject: &Subject) -> Result<()> {
         }
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1";
         let seen: i64 = server.connect("template1")?.query_one(sql, &[&subject.step])?.get(0);
-        expect(&server, seen == i64::from(count), || format!("{seen} workers, expected {count}"))?;
+        expect(&server, seen == i64::from(count), || {
+            tell!("{seen} workers, expected {count}", "ワーカーは {count} 個のはずですが、{seen} 個あります。")
+        })?;
     }
     Ok(())
 }

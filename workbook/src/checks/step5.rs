@@ -1,6 +1,7 @@
 //! Step 5: the worker can be watched.
 
 use super::{Check, Subject, Tier, expect, number, ready};
+use crate::tell;
 use crate::throwaway::{Result, Throwaway, limit};
 use postgres::Client;
 use std::time::SystemTime;
@@ -32,10 +33,18 @@ fn activity(client: &mut Client, pid: i32) -> Option<Activity> {
     })
 }
 
+/// A time as SQL asks for it.
+fn null(time: Option<SystemTime>) -> &'static str {
+    if time.is_some() { "NOT NULL" } else { "NULL" }
+}
+
 /// Waits until the worker is in this state.
 fn in_state(server: &Throwaway, client: &mut Client, pid: i32, state: &str) -> Result<Activity> {
-    server
-        .eventually(&format!("the worker {state}"), limit(), || activity(client, pid).filter(|now| now.state == state))
+    let missing = tell!(
+        "the worker's state in pg_stat_activity was never {state}",
+        "pg_stat_activity でのワーカーの state が {state} になりませんでした。"
+    );
+    server.eventually(missing, limit(), || activity(client, pid).filter(|now| now.state == state))
 }
 
 fn before_during_after(subject: &Subject) -> Result<()> {
@@ -43,18 +52,35 @@ fn before_during_after(subject: &Subject) -> Result<()> {
     let mut other = server.connect("template1")?;
     let pid = subject.pid(&server, 1)?;
     let before = in_state(&server, &mut other, pid, "idle")?;
-    expect(&server, before.name == subject.worker(1), || format!("application_name is \"{}\"", before.name))?;
+    let (expected, seen) = (subject.worker(1), before.name);
+    expect(&server, seen == expected, || {
+        tell!(
+            "application_name is \"{seen}\", expected \"{expected}\"",
+            "application_name は「{expected}」のはずですが、「{seen}」です。"
+        )
+    })?;
     client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;
     let during = in_state(&server, &mut other, pid, "active")?;
     let (query, xact) = (during.query.clone(), during.xact_start);
     expect(&server, query.contains("counted") && xact.is_some(), || {
-        format!("during a cycle: query \"{query}\", xact_start {xact:?}")
+        let xact = null(xact);
+        tell!(
+            "during a cycle query is \"{query}\" and xact_start is {xact}, expected a statement on counted and NOT NULL",
+            "サイクルの途中の query は counted を使う文、xact_start は NOT NULL のはずですが、query は「{query}」、xact_start は {xact} です。"
+        )
     })?;
-    expect(&server, during.query_start > before.query_start, || "query_start has not moved".into())?;
+    expect(&server, during.query_start > before.query_start, || {
+        tell!("query_start has not moved", "query_start が変わっていません。")
+    })?;
     client.batch_execute("COMMIT")?;
     let after = in_state(&server, &mut other, pid, "idle")?;
     expect(&server, after.xact_start.is_none() && after.query == query, || {
-        format!("after a cycle: query \"{}\", xact_start {:?}", after.query, after.xact_start)
+        let xact = null(after.xact_start);
+        tell!(
+            "after a cycle query is \"{}\" and xact_start is {xact}, expected the statement of the cycle and NULL",
+            "サイクルの後の query はそのサイクルの文、xact_start は NULL のはずですが、query は「{}」、xact_start は {xact} です。",
+            after.query
+        )
     })
 }
 
@@ -66,7 +92,9 @@ fn failed_statement(subject: &Subject) -> Result<()> {
     client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('total', 2147483647), ('delta', 1)"))?;
     server.wait_log(mark, "integer out of range")?;
     let line = server.wait_log(mark, "STATEMENT:  WITH deleted AS")?;
-    expect(&server, line.contains(&format!("DELETE FROM {schema}.counted")), || line.clone())
+    expect(&server, line.contains(&format!("DELETE FROM {schema}.counted")), || {
+        tell!("another statement is in the log: {line}", "ログにあるのは別の文です: {line}")
+    })
 }
 
 /// Of the states that PostgreSQL knows a worker shows `active` and `idle`, and `disabled` while `track_activities` is off. It has
@@ -86,7 +114,12 @@ fn states(subject: &Subject) -> Result<()> {
     );
     for _ in 0..200 {
         let seen = number(&mut other, &sql)?;
-        expect(&server, seen == 0, || format!("{seen} workers in another state than active or idle"))?;
+        expect(&server, seen == 0, || {
+            tell!(
+                "{seen} workers in another state than active or idle",
+                "state が active でも idle でもないワーカーが {seen} 個あります。"
+            )
+        })?;
     }
     in_state(&server, &mut other, pid, "idle")?;
     // Nobody holds what the failed cycle had locked.
@@ -109,7 +142,9 @@ fn title(subject: &Subject) -> Result<()> {
         // While it waits for a lock, PostgreSQL adds " waiting".
         let title = format!("postgres: {} {end}", subject.worker(1));
         let found = || server.processes(&subject.step).iter().any(|(_, text)| text.starts_with(&title)).then_some(());
-        server.eventually(&title, limit(), found)
+        let missing =
+            tell!("no process with the title \"{title}\"", "タイトルが「{title}」のプロセスが現れませんでした。");
+        server.eventually(missing, limit(), found)
     };
     titled("idle")?;
     client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;

@@ -1,7 +1,9 @@
 //! Step 6: sleep until there is work, wake at once, stop at once.
 
 use super::{Check, Subject, Tier, expect, ready, stops_within_a_second, total};
-use crate::throwaway::{Result, Throwaway, gone, limit, signal};
+use crate::tell;
+use crate::throwaway::{Result, Throwaway, ended, gone, limit, signal};
+use crate::told::Told;
 use postgres::Client;
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
@@ -36,14 +38,21 @@ fn burning(subject: &Subject, seconds: f64) -> Result<(Throwaway, Client, i32)> 
     ))?;
     let ticks = || super::cpu_ticks(&[pid]).unwrap_or_default();
     let start = ticks();
-    server.eventually("the worker burning CPU", limit(), || (ticks() >= start + 10).then_some(()))?;
+    let missing = tell!("the worker did not run its query", "ワーカーが問い合わせを実行しませんでした。");
+    server.eventually(missing, limit(), || (ticks() >= start + 10).then_some(()))?;
     Ok((server, client, pid))
 }
 
 fn gone_within_a_second(server: &Throwaway, pid: i32, start: Instant) -> Result<()> {
-    server.eventually("the worker gone", limit(), || gone(pid).then_some(()))?;
-    let took = start.elapsed();
-    expect(server, took < Duration::from_secs(1), || format!("the worker was gone after {took:?}, expected within 1 s"))
+    let missing = tell!("the worker did not end", "ワーカーが終了しませんでした。");
+    server.eventually(missing, limit(), || gone(pid).then_some(()))?;
+    let took = start.elapsed().as_secs_f64();
+    expect(server, took < 1.0, || {
+        tell!(
+            "the worker ended after {took:.2} s, expected less than 1 s",
+            "ワーカーは 1 秒以内に終了するはずですが、{took:.2} 秒かかりました。"
+        )
+    })
 }
 
 fn stops_idle(subject: &Subject) -> Result<()> {
@@ -69,7 +78,8 @@ fn in_lock(subject: &Subject) -> Result<(Throwaway, Client, i32)> {
     client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;
     let sql = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'";
     let mut other = server.connect("template1")?;
-    server.eventually("the worker waiting for the lock", limit(), || other.query_opt(sql, &[&pid]).ok()?.map(drop))?;
+    let missing = tell!("the worker did not wait for the lock", "ワーカーがロック待ちになりませんでした。");
+    server.eventually(missing, limit(), || other.query_opt(sql, &[&pid]).ok()?.map(drop))?;
     Ok((server, client, pid))
 }
 
@@ -89,7 +99,9 @@ fn cancel(subject: &Subject) -> Result<()> {
     client.batch_execute("COMMIT")?;
     client.batch_execute(&format!("INSERT INTO {}.counted VALUES ('delta', 1)", subject.short()))?;
     total(subject, &server, &mut client)?;
-    expect(&server, subject.pid_now(&server, 1) == Some(pid), || "another process than before".into())
+    expect(&server, subject.pid_now(&server, 1) == Some(pid), || {
+        tell!("worker 1 is another process than before", "ワーカー 1 が以前とは別のプロセスです。")
+    })
 }
 
 fn cancel_idle(subject: &Subject) -> Result<()> {
@@ -101,7 +113,9 @@ fn cancel_idle(subject: &Subject) -> Result<()> {
     }
     client.batch_execute(&format!("INSERT INTO {}.counted VALUES ('delta', 1)", subject.short()))?;
     total(subject, &server, &mut client)?;
-    expect(&server, subject.pid_now(&server, 1) == Some(pid), || "another process than before".into())
+    expect(&server, subject.pid_now(&server, 1) == Some(pid), || {
+        tell!("worker 1 is another process than before", "ワーカー 1 が以前とは別のプロセスです。")
+    })
 }
 
 /// Without its postmaster a waiting worker ends at once.
@@ -126,8 +140,10 @@ fn postmaster_dies_in_query(subject: &Subject) -> Result<()> {
             std::thread::sleep(Duration::from_millis(10));
         }
         let alive = !gone(pid);
-        killed.join().map_err(|_| "a panic")??;
-        expect(&server, alive, || "the worker has ended in the middle of its query".into())
+        killed.join().map_err(|_| tell!("the check itself has failed", "検査そのものが失敗しました。"))??;
+        expect(&server, alive, || {
+            tell!("the worker has ended in the middle of its query", "ワーカーが問い合わせの途中で終了しました。")
+        })
     });
     killed?;
     subject.note(format!("a query on the CPU outlived the postmaster by {:.1} s", start.elapsed().as_secs_f64()));
@@ -142,7 +158,11 @@ fn wait_event(subject: &Subject) -> Result<()> {
         _ => format!("{}{}Main", short[..1].to_uppercase(), &short[1..]),
     };
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1 AND wait_event = $2";
-    server.eventually(&format!("two workers that wait for {expected}"), limit(), || {
+    let missing = tell!(
+        "no two workers that wait for {expected}",
+        "待機イベントが {expected} のワーカーが 2 個になりませんでした。"
+    );
+    server.eventually(missing, limit(), || {
         (client.query_one(sql, &[&subject.step, &expected]).ok()?.get::<_, i64>(0) == 2).then_some(())
     })
 }
@@ -153,7 +173,11 @@ fn idle_cpu(subject: &Subject) -> Result<()> {
     let pid = subject.pid(&server, 1)?;
     let idle = "SELECT query_start FROM pg_stat_activity WHERE pid = $1 AND state = 'idle'";
     let mut idle_since = |before: Option<SystemTime>| {
-        server.eventually("the worker idle after a cycle", limit(), || {
+        let missing = tell!(
+            "the worker was not idle after a cycle",
+            "サイクルの後にワーカーの state が idle になりませんでした。"
+        );
+        server.eventually(missing, limit(), || {
             client.query_opt(idle, &[&pid]).ok()??.get::<_, Option<SystemTime>>(0).filter(|now| Some(*now) > before)
         })
     };
@@ -162,14 +186,20 @@ fn idle_cpu(subject: &Subject) -> Result<()> {
     idle_since(Some(before))?;
     // On the CPU, in nanoseconds.
     let used = || -> Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
+        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).map_err(|_| ended(pid))?;
         Ok(text.split(' ').next().unwrap_or_default().parse()?)
     };
     let start = used()?;
     std::thread::sleep(Duration::from_secs(3)); // what is measured is the time in which nothing happens
     let took = used()? - start;
     subject.note(format!("{} us of CPU in 3 idle seconds", took / 1000));
-    expect(&server, took < 1_000_000, || format!("{took} ns of CPU in 3 idle seconds, expected less than 1 ms"))
+    expect(&server, took < 1_000_000, || {
+        let took = took as f64 / 1e6;
+        tell!(
+            "the worker has used {took:.1} ms of CPU in 3 idle seconds, expected less than 1 ms",
+            "待機中の 3 秒間に使う CPU は 1 ミリ秒未満のはずですが、{took:.1} ミリ秒使いました。"
+        )
+    })
 }
 
 /// Inserts a delta, holds the transaction open, commits, and says how long after the commit it is counted.
@@ -188,7 +218,7 @@ fn counted_after(
     let start = Instant::now();
     while client.query_opt(&left, &[&value])?.is_some() {
         expect(server, start.elapsed() < Duration::from_secs(1), || {
-            "a commit has not woken a worker within 1 s".into()
+            tell!("a commit has not woken a worker within 1 s", "コミットから 1 秒以内にワーカーが起きませんでした。")
         })?;
         std::thread::sleep(Duration::from_micros(200));
     }
@@ -225,7 +255,11 @@ fn wakes(subject: &Subject) -> Result<()> {
         times.len()
     ));
     expect(&server, median <= Duration::from_millis(10), || {
-        format!("median {median:?}, expected at most 10 ms; 99th percentile {late:?}, longest {last:?}")
+        let [median, late, last] = [median, late, last].map(|time| time.as_secs_f64() * 1000.0);
+        tell!(
+            "from commit to counted: median {median:.1} ms, expected at most 10 ms; 99th percentile {late:.1} ms, longest {last:.1} ms",
+            "コミットから delta が足されるまでの時間は、中央値 {median:.1} ミリ秒 (10 ミリ秒以内のはずです)、99 パーセンタイル {late:.1} ミリ秒、最長 {last:.1} ミリ秒でした。"
+        )
     })
 }
 
@@ -240,33 +274,40 @@ fn wakes_however_committed(subject: &Subject) -> Result<()> {
     // Only a new wake-up may make a worker look, so each case begins with all of them asleep.
     let asleep = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1 AND state = 'idle' AND wait_event_type = 'Extension'";
     let both_asleep = |client: &mut Client| {
-        server.eventually("both workers asleep", limit(), || {
+        let missing = tell!("the workers were not both asleep", "2 つのワーカーがそろって待機に入りませんでした。");
+        server.eventually(missing, limit(), || {
             (client.query_one(asleep, &[&subject.step]).ok()?.get::<_, i64>(0) == 2).then_some(())
         })
     };
-    let at_once = |client: &mut Client, how: &str| -> Result<()> {
+    let at_once = |client: &mut Client, how: Told| -> Result<()> {
         let start = Instant::now();
         total(subject, &server, client)?;
-        let took = start.elapsed();
-        expect(&server, took < Duration::from_secs(1), || format!("{how}: counted after {took:?}"))?;
+        let took = start.elapsed().as_secs_f64();
+        expect(&server, took < 1.0, || {
+            let Told { en, ja } = how;
+            tell!(
+                "{en}: counted after {took:.2} s, expected at once",
+                "{ja}: すぐに足されるはずですが、{took:.2} 秒かかりました。"
+            )
+        })?;
         both_asleep(client)
     };
     both_asleep(&mut client)?;
     client.batch_execute(&format!("BEGIN; {insert}; ROLLBACK"))?;
     client.batch_execute(&format!("BEGIN; SAVEPOINT a; {insert}; RELEASE a; COMMIT"))?;
-    at_once(&mut client, "savepoint")?;
+    at_once(&mut client, tell!("savepoint", "セーブポイント"))?;
     client.batch_execute(&format!("BEGIN; SAVEPOINT a; {insert}; ROLLBACK TO a; {insert}; COMMIT"))?;
-    at_once(&mut client, "savepoint rolled back")?;
+    at_once(&mut client, tell!("savepoint rolled back", "セーブポイントへのロールバック"))?;
     client.batch_execute(&format!("BEGIN; {insert}; PREPARE TRANSACTION 'one'"))?;
     client.batch_execute("COMMIT PREPARED 'one'")?;
-    at_once(&mut client, "prepared")?;
+    at_once(&mut client, tell!("prepared", "COMMIT PREPARED によるコミット"))?;
     client.batch_execute(&format!("BEGIN; {insert}; PREPARE TRANSACTION 'two'"))?;
     server.connect("postgres")?.batch_execute("COMMIT PREPARED 'two'")?;
-    at_once(&mut client, "prepared, committed by another session")?;
+    at_once(&mut client, tell!("prepared, committed by another session", "ほかのセッションの COMMIT PREPARED"))?;
     let mut copy = client.copy_in(&format!("COPY {schema}.counted FROM STDIN"))?;
     copy.write_all(b"delta\t1\ndelta\t2\n")?;
     copy.finish()?;
-    at_once(&mut client, "COPY")?;
+    at_once(&mut client, tell!("COPY", "COPY によるコミット"))?;
     let before = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
     let mark = server.mark();
     before.iter().try_for_each(|pid| signal(*pid, "TERM"))?;
@@ -274,5 +315,5 @@ fn wakes_however_committed(subject: &Subject) -> Result<()> {
     server.wait_log(mark, &format!("{}: started", subject.worker(2)))?;
     both_asleep(&mut client)?;
     client.batch_execute(&insert)?;
-    at_once(&mut client, "after the workers were started anew")
+    at_once(&mut client, tell!("after the workers were started anew", "ワーカーの再起動後のコミット"))
 }

@@ -1,7 +1,9 @@
 //! Step 7: workers start on demand.
 
-use super::{Check, Subject, Tier, expect, number, ready};
+use super::{Check, Subject, Tier, expect, number, ready, refused, total_is};
+use crate::tell;
 use crate::throwaway::{Mode, Result, Throwaway, gone, limit, reason, signal};
+use crate::told::Told;
 use postgres::Client;
 
 pub const CHECKS: &[Check] = &[
@@ -23,6 +25,21 @@ fn stop(client: &mut Client, pid: i32) -> Result<bool> {
     Ok(client.query_one("SELECT step7.stop($1)", &[&pid])?.get(0))
 }
 
+/// Fails unless `step7.stop` says that it has stopped this worker.
+fn stops(server: &Throwaway, client: &mut Client, pid: i32) -> Result<()> {
+    let stopped = stop(client, pid)?;
+    expect(server, stopped, || {
+        tell!(
+            "step7.stop({pid}) has returned false: the worker was not stopped",
+            "step7.stop({pid}) が false を返しました。ワーカーは停止していません。"
+        )
+    })
+}
+
+fn some_left() -> Told {
+    tell!("some launched workers did not end", "まだ終了していない動的なワーカーがあります。")
+}
+
 fn dynamic(client: &mut Client) -> Result<i64> {
     number(client, "SELECT count(*) FROM step7.workers() WHERE kind = 'dynamic'")
 }
@@ -36,12 +53,25 @@ fn launch(subject: &Subject) -> Result<()> {
     drop(client);
     let mut client = server.connect("postgres")?;
     let row = client.query_one("SELECT worker, database::text FROM step7.workers() WHERE pid = $1", &[&worker])?;
-    let seen: (String, String) = (row.get(0), row.get(1));
-    let expected = (format!("{} dynamic worker 7", subject.step), "postgres".to_owned());
-    expect(&server, seen == expected, || format!("expected {expected:?}, seen {seen:?}"))?;
-    expect(&server, stop(&mut client, worker)? && gone(worker), || "it is still there after stop".into())?;
+    let (name, database): (String, String) = (row.get(0), row.get(1));
+    let expected = format!("{} dynamic worker 7", subject.step);
+    expect(&server, name == expected && database == "postgres", || {
+        tell!(
+            "step7.workers() shows \"{name}\" in the database {database}, expected \"{expected}\" in postgres",
+            "step7.workers() に、データベース {database} の「{name}」が表示されました。postgres の「{expected}」のはずです。"
+        )
+    })?;
+    stops(&server, &mut client, worker)?;
+    expect(&server, gone(worker), || {
+        tell!("the process is still there after step7.stop", "step7.stop の後もプロセスが残っています。")
+    })?;
     let status: String = client.query_one("SELECT step7.status($1)", &[&worker])?.get(0);
-    expect(&server, status == "stopped", || format!("its status is {status}"))
+    expect(&server, status == "stopped", || {
+        tell!(
+            "step7.status says {status} after step7.stop, expected stopped",
+            "step7.stop の後の step7.status は stopped のはずですが、{status} でした。"
+        )
+    })
 }
 
 fn reasons(subject: &Subject) -> Result<()> {
@@ -55,11 +85,10 @@ fn reasons(subject: &Subject) -> Result<()> {
         ("1, NULL, 'nologin'", "ERROR 28000: role \"nologin\" is not permitted to log in"),
     ] {
         let sql = format!("SELECT step7.launch({arguments})");
-        let seen = client.batch_execute(&sql).map_or_else(|error| reason(&error), |()| "success".into());
-        expect(&server, seen == expected, || format!("{sql}: expected \"{expected}\", seen \"{seen}\""))?;
+        refused(&server, &mut client, &sql, expected)?;
     }
     // They have said why before they end.
-    server.eventually("no worker left", limit(), || (dynamic(&mut client).ok()? == 0).then_some(()))
+    server.eventually(some_left(), limit(), || (dynamic(&mut client).ok()? == 0).then_some(()))
 }
 
 /// A library that is not preloaded: no static workers, and launch works all the same.
@@ -68,13 +97,14 @@ fn not_preloaded(subject: &Subject) -> Result<()> {
     server.start()?;
     let mut client = server.connect("postgres")?;
     if let Err(error) = client.batch_execute(&format!("CREATE EXTENSION {}", subject.step)) {
-        return Err(server.failure(&format!("CREATE EXTENSION: {}", reason(&error))));
+        let why = reason(&error);
+        return Err(server.failure(tell!("CREATE EXTENSION: {why}", "CREATE EXTENSION が失敗しました: {why}")));
     }
     let worker = pid(&mut client, "1")?;
     client.batch_execute("INSERT INTO step7.counted VALUES ('delta', 5)")?;
     let seen = super::total(subject, &server, &mut client)?;
-    expect(&server, seen == 5, || format!("the total is {seen}, expected 5"))?;
-    expect(&server, stop(&mut client, worker)?, || "it does not stop".into())
+    total_is(&server, seen, 5)?;
+    stops(&server, &mut client, worker)
 }
 
 /// A crash of the cluster ends launched workers for good; new ones can be launched, listed and stopped.
@@ -87,9 +117,21 @@ fn after_a_crash(subject: &Subject) -> Result<()> {
     server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
     let mut client = server.connect("postgres")?;
     let left = dynamic(&mut client)?;
-    expect(&server, left == 0, || format!("{left} launched workers are back, expected none"))?;
+    expect(&server, left == 0, || {
+        tell!(
+            "{left} launched workers are back, expected none",
+            "動的なワーカーは戻らないはずですが、{left} 個が再び動いています。"
+        )
+    })?;
     let worker = pid(&mut client, "2")?;
-    expect(&server, dynamic(&mut client)? == 1 && stop(&mut client, worker)?, || "launch and stop after a crash".into())
+    let listed = dynamic(&mut client)?;
+    expect(&server, listed == 1, || {
+        tell!(
+            "step7.workers() lists {listed} launched workers after a crash and a launch, expected 1",
+            "クラッシュ後に 1 個起動したので step7.workers() の動的なワーカーは 1 個のはずですが、{listed} 個です。"
+        )
+    })?;
+    stops(&server, &mut client, worker)
 }
 
 fn no_slot_left(subject: &Subject) -> Result<()> {
@@ -100,15 +142,23 @@ fn no_slot_left(subject: &Subject) -> Result<()> {
             Ok(row) => workers.push(row.get::<_, i32>(0)),
             Err(error) => break error,
         }
-        expect(&server, workers.len() <= 6, || "more workers than max_worker_processes".into())?;
+        expect(&server, workers.len() <= 6, || {
+            tell!("more workers than max_worker_processes", "max_worker_processes より多くのワーカーが起動しました。")
+        })?;
     };
     let hint = error.as_db_error().and_then(|db| db.hint()).unwrap_or_default().to_owned();
-    expect(&server, hint.contains("max_worker_processes"), || format!("{}; hint: {hint}", reason(&error)))?;
+    expect(&server, hint.contains("max_worker_processes"), || {
+        let seen = reason(&error);
+        tell!(
+            "the error does not name max_worker_processes: {seen}; hint: {hint}",
+            "エラーに max_worker_processes が示されていません: {seen}、ヒント: {hint}"
+        )
+    })?;
     for worker in workers {
         stop(&mut client, worker)?;
     }
     let worker = pid(&mut client, "2")?;
-    expect(&server, stop(&mut client, worker)?, || "it does not stop".into())
+    stops(&server, &mut client, worker)
 }
 
 fn rights(subject: &Subject) -> Result<()> {
@@ -116,10 +166,7 @@ fn rights(subject: &Subject) -> Result<()> {
     client
         .batch_execute("CREATE ROLE caller LOGIN; CREATE ROLE friend LOGIN; GRANT USAGE ON SCHEMA step7 TO caller")?;
     let mut caller = server.connect_as("postgres", "caller")?;
-    let mut refused = |sql: &str| -> Result<()> {
-        let seen = caller.batch_execute(sql).map_or_else(|error| reason(&error), |()| "success".into());
-        expect(&server, seen.starts_with("ERROR 42501"), || format!("{sql}: expected ERROR 42501, seen \"{seen}\""))
-    };
+    let mut refused = |sql: &str| refused(&server, &mut caller, sql, "ERROR 42501");
     refused("SELECT step7.launch(1)")?;
     refused("SELECT step7.stop(1)")?;
     refused("SELECT * FROM step7.workers()")?;
@@ -132,7 +179,7 @@ fn rights(subject: &Subject) -> Result<()> {
     stop(&mut client, worker)?;
     client.batch_execute("GRANT friend TO caller")?;
     let worker = pid(&mut caller, "1, NULL, 'friend'")?;
-    expect(&server, stop(&mut caller, worker)?, || "its own worker does not stop".into())
+    stops(&server, &mut caller, worker)
 }
 
 fn launcher(subject: &Subject) -> Result<()> {
@@ -140,7 +187,11 @@ fn launcher(subject: &Subject) -> Result<()> {
     let (server, mut client) = ready(subject, &conf)?;
     let sql = "SELECT string_agg(database, ' ' ORDER BY database) FROM step7.workers() WHERE kind = 'database'";
     let mut databases = |expected: &str| {
-        server.eventually(&format!("workers in exactly: {expected}"), limit(), || {
+        let missing = tell!(
+            "no workers in exactly these databases: {expected}",
+            "ワーカーのいるデータベースが、次のとおりになりませんでした: {expected}"
+        );
+        server.eventually(missing, limit(), || {
             (client.query_one(sql, &[]).ok()?.get::<_, Option<String>>(0).as_deref() == Some(expected)).then_some(())
         })
     };
@@ -168,8 +219,11 @@ fn many(subject: &Subject) -> Result<()> {
     let before = rounds(20)?;
     let after = rounds(200)?;
     expect(&server, after <= before + 300, || {
-        format!("the session had {before} kB, and {after} kB after 200 launches")
+        tell!(
+            "the session had {before} kB, and {after} kB after 200 launches",
+            "セッションのメモリは {before} kB でしたが、200 回の起動の後は {after} kB でした。"
+        )
     })?;
-    server.eventually("no worker left", limit(), || (dynamic(&mut client).ok()? == 0).then_some(()))?;
+    server.eventually(some_left(), limit(), || (dynamic(&mut client).ok()? == 0).then_some(()))?;
     server.stop(Mode::Fast)
 }

@@ -1,7 +1,9 @@
 //! `worker_spi`: few checks, as PostgreSQL's own tests judge it. These are for what those do not see.
 
-use super::{Check, Subject, Tier, expect, number, stops_within_a_second};
+use super::{Check, Subject, Tier, expect, no_worker, number, stops_within_a_second};
+use crate::tell;
 use crate::throwaway::{Result, Throwaway, gone, limit, reason, signal};
+use crate::told::Told;
 use postgres::Client;
 
 pub const CHECKS: &[Check] = &[
@@ -29,7 +31,8 @@ fn ready(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client)> {
 /// Waits until there is a table.
 fn table(server: &Throwaway, client: &mut Client, schema: &str) -> Result<()> {
     let there = format!("SELECT (to_regclass('\"{schema}\".counted') IS NOT NULL)::int");
-    server.eventually(&format!("{schema}.counted"), limit(), || (number(client, &there).ok()? == 1).then_some(()))
+    let missing = tell!("no table {schema}.counted", "テーブル {schema}.counted が作られませんでした。");
+    server.eventually(missing, limit(), || (number(client, &there).ok()? == 1).then_some(()))
 }
 
 /// Wakes a worker until its table holds exactly this total and no delta.
@@ -38,9 +41,11 @@ fn total(server: &Throwaway, client: &mut Client, pid: i32, schema: &str, expect
         "SELECT coalesce(sum(value) FILTER (WHERE type = 'total'), -1) - count(*) FILTER (WHERE type = 'delta') FROM \"{schema}\".counted"
     );
     let _ = signal(pid, "USR1"); // if it has ended, its total will say so
-    server.eventually(&format!("the total {expected} in {schema}"), limit(), || {
-        (number(client, &sql).ok()? == expected).then_some(())
-    })
+    let missing = tell!(
+        "the table in {schema} had no total {expected} without deltas",
+        "スキーマ {schema} のテーブルが、delta がなく total が {expected} の状態になりませんでした。"
+    );
+    server.eventually(missing, limit(), || (number(client, &sql).ok()? == expected).then_some(()))
 }
 
 /// Deltas go into the total, also in a schema whose name must be quoted, and in a table that has been made anew: the worker keeps
@@ -52,7 +57,8 @@ fn adds_up(subject: &Subject) -> Result<()> {
     signal(pid, "USR1")?;
     let cycled =
         format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND state = 'idle' AND query LIKE 'WITH%'");
-    server.eventually("a cycle", limit(), || (number(&mut client, &cycled).ok()? == 1).then_some(()))?;
+    let missing = tell!("the worker did not finish a cycle", "ワーカーがサイクルを終えませんでした。");
+    server.eventually(missing, limit(), || (number(&mut client, &cycled).ok()? == 1).then_some(()))?;
     let values = "VALUES ('total', 1), ('delta', 2), ('delta', 3)";
     client.batch_execute(&format!("INSERT INTO schema1.counted {values}"))?;
     let mark = server.mark();
@@ -61,9 +67,11 @@ fn adds_up(subject: &Subject) -> Result<()> {
     let index = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'counted_unique_total' AND schemaname = 'schema1'";
     // The worker hands its statistics over after the commit.
     let scanned = |client: &mut Client| {
-        server.eventually("a scan of the total's index, which costs less when the table grows", limit(), || {
-            (number(client, index).ok()? > 0).then_some(())
-        })
+        let missing = tell!(
+            "no scan of the total's index, which costs less when the table grows",
+            "total のインデックスが使われませんでした。テーブルが大きくなるほど、インデックスのほうが速くなります。"
+        );
+        server.eventually(missing, limit(), || (number(client, index).ok()? > 0).then_some(()))
     };
     scanned(&mut client)?;
     // A vacuumed table of one page is the case in which to read all of it looks cheapest.
@@ -93,12 +101,18 @@ fn nothing_lost(subject: &Subject) -> Result<()> {
     let mut other = server.connect("template1")?;
     client.batch_execute("SELECT pg_stat_force_next_flush()")?;
     let end = number(&mut other, cycles)? + 10;
-    server.eventually("ten cycles", limit(), || {
+    let missing = tell!("the worker did not finish ten cycles", "ワーカーのサイクルが 10 回になりませんでした。");
+    server.eventually(missing, limit(), || {
         signal(pid, "USR1").ok()?;
         (number(&mut other, cycles).ok()? >= end).then_some(())
     })?;
     let left = number(&mut client, "SELECT count(*) FROM schema1.counted")?;
-    expect(&server, left == 2, || format!("{left} deltas are left where there is no total, expected 2"))?;
+    expect(&server, left == 2, || {
+        tell!(
+            "{left} deltas are left where there is no total, expected 2",
+            "total がない間は delta が 2 行残るはずですが、{left} 行でした。"
+        )
+    })?;
     client.batch_execute("INSERT INTO schema1.counted VALUES ('total', 0)")?;
     total(&server, &mut client, pid, "schema1", 5)
 }
@@ -111,9 +125,8 @@ fn stops(subject: &Subject) -> Result<()> {
     signal(pid, "USR1")?;
     let mut other = server.connect("postgres")?;
     let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event_type = 'Lock'");
-    server.eventually("the worker waiting for the lock", limit(), || {
-        (number(&mut other, &waits).ok()? == 1).then_some(())
-    })?;
+    let missing = tell!("the worker did not wait for the lock", "ワーカーがロック待ちになりませんでした。");
+    server.eventually(missing, limit(), || (number(&mut other, &waits).ok()? == 1).then_some(()))?;
     stops_within_a_second(&server)
 }
 
@@ -123,7 +136,11 @@ fn not_preloaded(subject: &Subject) -> Result<()> {
     server.start()?;
     let mut client = server.connect("postgres")?;
     for sql in ["CREATE EXTENSION worker_spi", "LOAD 'worker_spi'"] {
-        client.batch_execute(sql).map_err(|error| server.failure(&format!("{sql}: {}", reason(&error))))?;
+        client.batch_execute(sql).or_else(|error| {
+            // A FATAL error may close the connection before its words have come.
+            let why = if error.is_closed() { server.wait_log(0, "FATAL:")? } else { reason(&error) };
+            Err(server.failure(tell!("{sql}: {why}", "{sql} が失敗しました: {why}")))
+        })?;
     }
     let said: Vec<_> = server
         .log()
@@ -131,16 +148,22 @@ fn not_preloaded(subject: &Subject) -> Result<()> {
         .filter(|l| ["NOTICE:", "WARNING:"].iter().any(|w| l.contains(w)))
         .map(str::to_owned)
         .collect();
-    expect(&server, said.is_empty(), || format!("expected silence, seen: {said:?}"))?;
-    let workers = server.processes(&subject.step);
-    expect(&server, workers.is_empty(), || format!("there are workers: {workers:?}"))?;
+    expect(&server, said.is_empty(), || {
+        let said = said.join("\n");
+        tell!("expected silence, seen: {said}", "ログには何も出ないはずですが、次の行がありました: {said}")
+    })?;
+    no_worker(subject, &server)?;
     let pid: i32 = client.query_one("SELECT worker_spi_launch(4)", &[])?.get(0);
     if subject.installation.major >= 17 {
         return table(&server, &mut client, "schema4");
     }
     // There is no setting that names a database, so it is connected to none; and there it finds no table at all.
     server.wait_log(0, "without having selected a database")?;
-    server.eventually("the end of the worker", limit(), || gone(pid).then_some(()))
+    server.eventually(not_ended(), limit(), || gone(pid).then_some(()))
+}
+
+fn not_ended() -> Told {
+    tell!("the worker did not end", "ワーカーが終了しませんでした。")
 }
 
 /// A new naptime counts from the reload on, which also ends the nap.
@@ -150,12 +173,16 @@ fn reload(subject: &Subject) -> Result<()> {
     server.reload()?;
     let pid = subject.pid(&server, 1)?;
     let slept = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND query LIKE 'WITH%'");
-    server
-        .eventually("a cycle after the reload", limit(), || (number(&mut client, &slept).ok()? == 1).then_some(()))?;
+    let missing = tell!(
+        "the worker did not finish a cycle after the reload",
+        "再読み込みの後、ワーカーがサイクルを終えませんでした。"
+    );
+    server.eventually(missing, limit(), || (number(&mut client, &slept).ok()? == 1).then_some(()))?;
     client.batch_execute("INSERT INTO schema1.counted VALUES ('total', 1), ('delta', 2)")?;
     let sql = "SELECT value FROM schema1.counted WHERE type = 'total'";
     let end = std::time::Duration::from_secs(5);
-    server.eventually("the total 3 after a nap of 1 s", end, || (number(&mut client, sql).ok()? == 3).then_some(()))
+    let missing = tell!("no total 3 after a nap of 1 s", "1 秒の待機の後、total が 3 になりませんでした。");
+    server.eventually(missing, end, || (number(&mut client, sql).ok()? == 3).then_some(()))
 }
 
 /// An ERROR in a cycle ends the worker with exit code 1, and it is not started again; the other worker works on.
@@ -174,11 +201,11 @@ fn never_again(subject: &Subject) -> Result<()> {
     for number in 3..=4 {
         let pid: i32 = client.query_one("SELECT worker_spi_launch($1)", &[&number])?.get(0);
         signal(pid, "TERM")?;
-        server.eventually("the end of a launched worker", limit(), || gone(pid).then_some(()))?;
+        server.eventually(not_ended(), limit(), || gone(pid).then_some(()))?;
         std::thread::sleep(std::time::Duration::from_millis(700)); // longer than the shortest restart time, in sum
     }
     let again = server.log()[mark..].contains(&format!("{} initialized", subject.worker(1)));
-    expect(&server, !again, || "worker 1 has been started again".into())?;
+    expect(&server, !again, || tell!("worker 1 has been started again", "ワーカー 1 が再び起動されました。"))?;
     client.batch_execute("INSERT INTO schema2.counted VALUES ('total', 1), ('delta', 2)")?;
     total(&server, &mut client, other, "schema2", 3)
 }
