@@ -62,6 +62,11 @@
     },
   });
 
+  // mdBook searches when a key is released. Words can also come from a mouse, a voice or a phone's keyboard.
+  document.addEventListener("input", (event) => {
+    if (event.target.id === "mdbook-searchbar" && !event.isComposing) event.target.dispatchEvent(new KeyboardEvent("keyup"));
+  });
+
   // The Enter that confirms an input method's conversion does not open the first result.
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.keyCode === 229) event.stopImmediatePropagation();

@@ -163,7 +163,6 @@ The steps are:
   [test_column_seconds]='secs'
   [test_ok]='passed'
   [test_failed_word]='FAILED'
-  [no_book_checks]='there are no checks in scripts/checks/book yet'
 
   [book_tool]='missing  {1}: fetching what the checks of the book and its PDFs need'
   [book_tool_failed]='{1} could not be installed. The last lines of {2}:

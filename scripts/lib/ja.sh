@@ -163,7 +163,6 @@ MSG=(
   [test_column_seconds]='秒'
   [test_ok]='成功'
   [test_failed_word]='失敗'
-  [no_book_checks]='scripts/checks/book にはまだ検査がありません'
 
   [book_tool]='不足     {1}: 本の検査と PDF の作成に必要なものを取得します'
   [book_tool_failed]='{1} をインストールできませんでした。{2} の最後の出力:

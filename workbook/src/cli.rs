@@ -103,7 +103,7 @@ fn command(lang: Lang) -> Command {
                 .arg(flag("finished", tr!(lang, "the finished step instead", "完成版のステップを動かす"))),
         )
         .subcommand(
-            sub("new", tr!(lang, "a worker extension of your own, outside of the workbook", "ワークブックの外に、自分のワーカー拡張機能を作る"))
+            sub("new", tr!(lang, "a worker extension of your own, outside of the workbook", "ワークブックの外に、自分のワーカーの拡張を作る"))
                 .arg(Arg::new("name").value_name("NAME").required(true).help(tr!(
                     lang,
                     "its name, or a path that ends in it: a-z 0-9 _",

@@ -107,7 +107,7 @@ pub fn new(learner: &Learner, wanted: &str) -> Said<()> {
             tr!(
                 lang,
                 "\"{name}\" cannot be the name of an extension, a crate and a schema at once (a-z, 0-9 and _, at most 30, no word of Rust's, not pg_...)",
-                "「{name}」は、拡張機能・クレート・スキーマに共通の名前として使えません (a-z 0-9 _ で 30 文字まで。Rust の予約語と pg_ で始まる名前は不可)"
+                "「{name}」は、拡張・クレート・スキーマに共通の名前として使えません (a-z 0-9 _ で 30 文字まで。Rust の予約語と pg_ で始まる名前は不可)"
             ),
             "cargo workbook new my_worker".into(),
         ));
