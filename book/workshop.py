@@ -9,7 +9,7 @@ from pathlib import Path
 
 KINDS = ("talk", "lab", "hole", "build", "break")
 LONGEST_TALK = 15
-TRIES = 3  # how often a pair asks the judge for one hole
+TRIES = 2  # how often a pair calls check --quick for one hole, before the whole check
 WORDS = {
     "en": {
         "head": "| From | What | Kind | Min. | In detail |",
@@ -18,7 +18,7 @@ WORDS = {
         "cuts": "| Leave out | Gains |", "minutes": "{} min", "step": "Step\u00a0{}", "index": "Opening",
         "sums": "| talk | labs | holes | waiting | break | reserve | together |",
         "measured": "| On two cores | Time |", "seconds": "{} s", "long": "{}:{:02} min",
-        "setup": "`scripts/ready` on a new machine, with network", "again": "`scripts/ready` again", "quick": "`cargo workbook check --quick` after a change",
+        "setup": "`scripts/run step1` on a new machine, with network", "again": "`scripts/ready` again", "quick": "`cargo workbook check --quick` after a change",
         "full": "`cargo workbook check`", "goto": "`cargo workbook goto`, from {} to {}",
     },
     "ja": {
@@ -28,7 +28,7 @@ WORDS = {
         "cuts": "| 省くもの | 浮く時間 |", "minutes": "{} 分", "step": "ステップ\u00a0{}", "index": "導入",
         "sums": "| 説明 | 実験 | 穴埋め | 待ち時間 | 休憩 | 予備 | 合計 |",
         "measured": "| 2 コアでの実測 | 時間 |", "seconds": "{} 秒", "long": "{} 分 {:02} 秒",
-        "setup": "新しいマシンでの `scripts/ready` (ネットワークあり)", "again": "2 回目の `scripts/ready`", "quick": "変更後の `cargo workbook check --quick`",
+        "setup": "新しいマシンでの `scripts/run step1` (ネットワークあり)", "again": "2 回目の `scripts/ready`", "quick": "変更後の `cargo workbook check --quick`",
         "full": "`cargo workbook check`", "goto": "`cargo workbook goto` ({} から {})",
     },
 }
@@ -123,7 +123,7 @@ class Workshop:
         rows = [(words[name], m[name]) for name in ("setup", "again", "quick", "full")]
         low, high = min(goto), max(goto)
         return [words["measured"], "|---|---:|", *(f"| {text} | {time(seconds)} |" for text, seconds in rows),
-                f"| {words['goto'].format('step1', f'step{len(goto) + 1}')} | {low}–{time(high)} |"]
+                f"| {words['goto'].format('step1', f'step{len(goto) + 1}')} | {time(low)} – {time(high)} |"]
 
     def page(self, language, marked):
         """book/generated/LANGUAGE/workshop.md; `marked` makes Markdown of a title in both languages."""

@@ -15,6 +15,7 @@ verdict "workflows, forms, container, assistants' files and changelogs are in or
 
 fault "a workflow that is no YAML" "cannot be parsed" .github/workflows/test.yml 's/^jobs:/jobs: [/'
 fault "a script that does not exist" "names .ci/runn, which does not exist" .github/workflows/test.yml 's,\.ci/run$,.ci/runn,'
+fault "a script that the site needs and that does not exist" "names scripts/handouts, which does not exist" .ci/site 's,^scripts/handout all,scripts/handouts all,'
 fault "an action without its full version" "without its commit and full version" .github/workflows/site.yml 's/@[0-9a-f]* # v7.*/@v7/'
 fault "a job that can run for ever" "has no timeout-minutes" .github/workflows/test.yml '/timeout-minutes/d'
 fault "an image with another Rust" "rust-toolchain.toml wants" .github/workflows/test.yml 's/rust:[0-9.]*-/rust:1.80-/'

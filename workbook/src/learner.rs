@@ -110,7 +110,8 @@ impl Learner {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
             if record.started == 0 {
-                record.started = now();
+                // If it was skipped before, it is not done any longer.
+                *record = progress::Step { started: now(), ..Default::default() };
             }
         })?;
         self.introduce(step, open)
@@ -459,7 +460,10 @@ impl Learner {
         self.open(step, hole)?; // before anything is built
         let earlier: Vec<_> = self.steps.iter().take_while(|other| other.name != step.name).collect();
         let solved = Progress::read(&self.root, self.lang)?;
-        let solved = |step: &Step| solved.steps.get(&step.name).is_some_and(|record| record.done.is_some());
+        let started = solved.steps.get(&step.name).is_some_and(|record| record.started > 0);
+        // A step that was skipped counts as done, and its copy may have open holes all the same.
+        let solved =
+            |step: &Step| solved.steps.get(&step.name).is_some_and(|record| record.done.is_some() && !record.given_up);
         if let Some(before) = earlier.last() {
             // What somebody has solved is theirs, and good enough.
             if !solved(before) || !before.copy(&self.root).exists() {
@@ -489,9 +493,13 @@ impl Learner {
                 }
             })?;
         }
-        if step.copy(&self.root).exists() {
+        if step.copy(&self.root).exists() && started {
             Progress::change(&self.root, self.lang, |progress| progress.current = Some(step.name.clone()))?;
             return self.introduce(step, Open::All);
+        }
+        if step.copy(&self.root).exists() {
+            // The finished one, which stands there since the step was skipped.
+            self.set_aside(step)?;
         }
         self.start(Some(step.number()), hole)
     }
