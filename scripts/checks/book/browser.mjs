@@ -377,6 +377,32 @@ await test("keyboard: the Enter that ends a conversion does not open a result", 
   equal(new URL(page.url()).pathname, "/ja/index.html", "the page");
 });
 
+// ---- the view for the projector
+for (const [kind, start] of [["server", (page) => at(page)], ["file", (page) => `${files}/${page}`]]) {
+  await test(`projector, from a ${kind}: larger, without the contents, from page to page; by key, button and address`, async (page) => {
+    const size = () => page.locator("main p").first().evaluate((p) => parseFloat(getComputedStyle(p).fontSize));
+    const on = () => page.evaluate(() => document.documentElement.classList.contains("projector"));
+    const contents = page.locator("#mdbook-sidebar");
+    await page.setViewportSize({ width: 1920, height: 1080 });
+    await page.goto(start("ja/step1.html"));
+    const before = await size();
+    equal([await on(), await contents.isVisible()], [false, true], "at first");
+    await page.keyboard.press("p");
+    equal([await on(), await contents.isVisible(), await size() >= 1.4 * before], [true, false, true], "by the key p");
+    await page.goto(start("ja/step2.html"));
+    equal(await on(), true, "on the next page");
+    equal(await page.locator("main pre > code").evaluateAll((all) => all.filter((c) => c.scrollWidth > c.clientWidth + 1).length), 0, "listings that are cut");
+    await page.locator(".projector-switch").click();
+    equal([await on(), await size()], [false, before], "by the button");
+    await page.goto(start("en/index.html?projector"));
+    equal([await on(), await page.locator(".projector-switch").getAttribute("aria-pressed")], [true, "true"], "by the address");
+    await page.keyboard.press("p");
+    await page.keyboard.press("/");
+    await page.locator("#mdbook-searchbar").pressSequentially("pp");
+    equal(await on(), false, "by a p in the search field");
+  });
+}
+
 await browser.close();
 server.close();
 if (!passed && !failed) { console.log(`no test has ${only} in its name`); failed = 1; }
