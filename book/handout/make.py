@@ -124,7 +124,7 @@ def css_string(text):
 
 
 # ---- the workbook ---------------------------------------------------------------------------------------------------------------
-def chapters(folder, skipped=("rescue",)):
+def chapters(folder):
     """(id, title, HTML) of each chapter, and in front of the first of a part the part's title."""
     text = main_part((folder / "print.html").read_text(encoding="utf-8"))
     toc = (folder / "toc.html").read_text(encoding="utf-8")
@@ -137,8 +137,7 @@ def chapters(folder, skipped=("rescue",)):
     out = []
     for body in re.split(r"(?=<h1 )", text)[1:]:
         name, title = re.match(r'<h1 id="([^"]*)">(.*?)</h1>', body, re.S).groups()
-        if not any(name == s or name.startswith(s + "-") for s in skipped):
-            out.append((name, plain(title), parts.get(plain(title)), body))
+        out.append((name, plain(title), parts.get(plain(title)), body))
     return out
 
 
