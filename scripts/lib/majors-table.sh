@@ -15,7 +15,7 @@ table() { # RESULTS: a cell is "tests + checks", or the tests alone
     }
     END {
       n = sorted(steps, s); m = sorted(majors, v)
-      line = "| |"; rule = "|---|"
+      line = "| PostgreSQL |"; rule = "|---|"
       for (j = 1; j <= m; j++) { line = line " " v[j] " |"; rule = rule "---|" }
       print line; print rule
       for (i = 1; i <= n; i++) {

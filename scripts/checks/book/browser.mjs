@@ -133,6 +133,7 @@ await everyPage(all, async (page, path) => {
   await page.setViewportSize(desk);
   await page.emulateMedia({ media: "screen", colorScheme: "light" });
   await page.goto(at(path));
+  await page.addStyleTag({ content: "* { transition: none !important }" }); // else colours are measured on their way
 }, {
   "from a server: no error, no request elsewhere, the switch leads to the same page": (page, path) => switchLeads(page, path, server.origin),
   "headings in order, nothing open": async (page) => {
