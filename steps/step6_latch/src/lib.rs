@@ -114,6 +114,7 @@ pub extern "C-unwind" fn step6_latch_main(arg: pg_sys::Datum) {
     let mut rest = Rest::default();
     loop {
         if rest.is_over() {
+            wake::begin_to_look();
             match counted::cycle() {
                 Ok(total) => {
                     rest.end();
@@ -124,7 +125,11 @@ pub extern "C-unwind" fn step6_latch_main(arg: pg_sys::Datum) {
                 Err(error) => rest.begin(error, name),
             }
         }
-        latch::sleep(rest.remaining().unwrap_or(settings::naptime()));
+        // The cycle may have waited for a lock. Such a wait resets the same latch, so what has come meanwhile is asked for here.
+        let called = latch::reload_is_due() || (rest.is_over() && wake::is_due());
+        if !called {
+            latch::sleep(rest.remaining().unwrap_or(settings::naptime()));
+        }
         if latch::reload_if_due() {
             rest.end();
             log!("{name}: settings reloaded, naptime is {:?}", settings::naptime());

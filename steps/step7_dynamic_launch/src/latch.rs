@@ -28,7 +28,7 @@ pub fn install_handlers() {
 
 // ANCHOR: sleep
 /// Sleeps until the latch is set, at most `nap`. Wait, reset, and only then look what has happened: whatever sets the latch after
-/// the reset ends the next wait at once, so nothing is ever missed.
+/// the reset ends the next wait at once. But other waits use the same latch: look once more before you call this.
 pub fn sleep(nap: Duration) {
     let milliseconds = nap.as_millis().min(i32::MAX as u128) as core::ffi::c_long;
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
@@ -46,10 +46,15 @@ pub fn sleep(nap: Duration) {
     .execute();
 }
 
+/// Has a SIGHUP come?
+pub fn reload_is_due() -> bool {
+    // SAFETY: a flag that only the signal handler sets. It may change at any time, so it is read as volatile.
+    unsafe { (&raw const pg_sys::ConfigReloadPending).read_volatile() != 0 }
+}
+
 /// Reads the settings again if a reload is due, and says whether it was.
 pub fn reload_if_due() -> bool {
-    // SAFETY: a flag that only the signal handler sets. It may change at any time, so it is read as volatile.
-    let due = unsafe { (&raw const pg_sys::ConfigReloadPending).read_volatile() != 0 };
+    let due = reload_is_due();
     if due {
         settings::reload();
     }

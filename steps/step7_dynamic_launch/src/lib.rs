@@ -161,12 +161,17 @@ fn serve(mut cycle: impl FnMut(&str) -> Result<(), tx::TxError>) -> ! {
     let mut rest = Rest::default();
     loop {
         if rest.is_over() {
+            wake::begin_to_look();
             match cycle(name) {
                 Ok(()) => rest.end(),
                 Err(error) => rest.begin(error, name),
             }
         }
-        latch::sleep(rest.remaining().unwrap_or(settings::naptime()));
+        // The cycle may have waited for a lock. Such a wait resets the same latch, so what has come meanwhile is asked for here.
+        let called = latch::reload_is_due() || (rest.is_over() && wake::is_due());
+        if !called {
+            latch::sleep(rest.remaining().unwrap_or(settings::naptime()));
+        }
         if latch::reload_if_due() {
             rest.end();
             log!("{name}: settings reloaded, naptime is {:?}", settings::naptime());

@@ -2,6 +2,9 @@
 //!
 //! Each worker leaves the address of its latch in shared memory. A trigger on the table notes that there will be work; the commit
 //! of the transaction sets the latches. Not the trigger itself: the worker would look before the row can be seen, and sleep on.
+//!
+//! A latch alone is not enough. Whatever waits inside PostgreSQL, for a lock for example, waits on the same latch and resets it. So
+//! the commit leaves a note as well, and the worker reads the note before it sleeps.
 
 use crate::settings::MAX_WORKERS;
 use core::ffi::c_void;
@@ -22,6 +25,8 @@ struct Sleeper {
     latch: AtomicPtr<pg_sys::Latch>,
     /// The database that it works in: commits elsewhere do not concern it.
     database: AtomicU32,
+    /// A commit has left work since the worker last began to look.
+    due: AtomicBool,
 }
 
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
@@ -77,6 +82,7 @@ unsafe extern "C-unwind" fn start_shared_memory() {
                 sleepers: std::array::from_fn(|_| Sleeper {
                     latch: AtomicPtr::default(),
                     database: AtomicU32::default(),
+                    due: AtomicBool::default(),
                 }),
             });
         }
@@ -86,6 +92,26 @@ unsafe extern "C-unwind" fn start_shared_memory() {
 // ANCHOR_END: shared
 
 // ANCHOR: sleeper
+/// The place of this worker; null if it has none.
+static MINE: AtomicPtr<Sleeper> = AtomicPtr::new(ptr::null_mut());
+
+fn mine() -> Option<&'static Sleeper> {
+    // SAFETY: null, or a place in shared memory, which lives as long as we.
+    unsafe { MINE.load(Ordering::Relaxed).as_ref() }
+}
+
+/// The worker begins to look: what has been noted until now it will see.
+pub fn begin_to_look() {
+    if let Some(mine) = mine() {
+        mine.due.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Has work come since the worker began to look? Asked before a sleep, as a wait inside the cycle may have reset the latch.
+pub fn is_due() -> bool {
+    mine().is_some_and(|mine| mine.due.load(Ordering::SeqCst))
+}
+
 /// Makes this worker one that can be woken, until it ends. To be called when it is connected, before it first looks for work.
 /// Where no place is free it cannot be woken, and finds its work at the end of a nap.
 pub fn register() {
@@ -97,6 +123,7 @@ pub fn register() {
         };
         if let Some(place) = shared().into_iter().flat_map(|shared| &shared.sleepers).find(free) {
             place.database.store(pg_sys::MyDatabaseId.to_u32(), Ordering::Release);
+            MINE.store(ptr::from_ref(place).cast_mut(), Ordering::Relaxed);
             pg_sys::before_shmem_exit(Some(unregister), pg_sys::Datum::from(ptr::from_ref(place)));
         }
     }
@@ -124,6 +151,7 @@ unsafe extern "C-unwind" fn at_end_of_transaction(event: pg_sys::XactEvent::Type
             for sleeper in shared().into_iter().flat_map(|shared| &shared.sleepers) {
                 let latch = sleeper.latch.load(Ordering::Acquire);
                 if !latch.is_null() && sleeper.database.load(Ordering::Acquire) == here {
+                    sleeper.due.store(true, Ordering::SeqCst); // first the note, then the latch
                     // SAFETY: a latch in shared memory stays one. If its worker has just ended, somebody else wakes for nothing.
                     unsafe { pg_sys::SetLatch(latch) };
                 }

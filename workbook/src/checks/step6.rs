@@ -4,7 +4,7 @@ use super::{Check, Subject, Tier, expect, ready, stops_within_a_second, total};
 use crate::tell;
 use crate::throwaway::{Result, Throwaway, ended, gone, limit, signal};
 use crate::told::Told;
-use postgres::Client;
+use postgres::{Client, Statement};
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,6 +22,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "wakes_after_commit", tier: Tier::Quick, run: wakes_after_commit },
     Check { id: "wakes", tier: Tier::Full, run: wakes },
     Check { id: "wakes_however_committed", tier: Tier::Full, run: wakes_however_committed },
+    Check { id: "called_during_a_wait", tier: Tier::Full, run: called_during_a_wait },
 ];
 
 /// A worker in the middle of a statement that burns CPU for so long: a trigger of the table does that.
@@ -164,6 +165,14 @@ fn wait_event(subject: &Subject) -> Result<()> {
     );
     server.eventually(missing, limit(), || {
         (client.query_one(sql, &[&subject.step, &expected]).ok()?.get::<_, i64>(0) == 2).then_some(())
+    })?;
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1 AND backend_xmin IS NOT NULL";
+    let held: i64 = client.query_one(sql, &[&subject.step])?.get(0);
+    expect(&server, held == 0, || {
+        tell!(
+            "{held} sleeping workers hold a snapshot (backend_xmin), expected none",
+            "眠っているワーカーはスナップショットを持たないはずですが、{held} 個が持っています (backend_xmin)。"
+        )
     })
 }
 
@@ -215,8 +224,13 @@ fn counted_after(
     client.batch_execute(&format!("BEGIN; INSERT INTO {schema}.counted VALUES ('delta', {value})"))?;
     std::thread::sleep(Duration::from_millis(hold)); // the transaction is open so long: that is the case to judge
     client.batch_execute("COMMIT")?;
+    counted(server, client, &left, value)
+}
+
+/// Waits until the delta is counted, and says how long that took.
+fn counted(server: &Throwaway, client: &mut Client, left: &Statement, value: i32) -> Result<Duration> {
     let start = Instant::now();
-    while client.query_opt(&left, &[&value])?.is_some() {
+    while client.query_opt(left, &[&value])?.is_some() {
         expect(server, start.elapsed() < Duration::from_secs(1), || {
             tell!("a commit has not woken a worker within 1 s", "コミットから 1 秒以内にワーカーが起きませんでした。")
         })?;
@@ -316,4 +330,41 @@ fn wakes_however_committed(subject: &Subject) -> Result<()> {
     both_asleep(&mut client)?;
     client.batch_execute(&insert)?;
     at_once(&mut client, tell!("after the workers were started anew", "ワーカーの再起動後のコミット"))
+}
+
+/// What comes while the cycle waits for a lock. That wait uses the worker's latch, too, and resets it.
+fn called_during_a_wait(subject: &Subject) -> Result<()> {
+    let naptime = format!("{}.naptime = '1h'", subject.short());
+    let one = format!("{}.total_workers = 1", subject.short());
+    // A wait for a lock leaves an alarm behind, which sets the latch once more after deadlock_timeout.
+    let (server, mut client) = ready(subject, &[&naptime, &one, "deadlock_timeout = '1h'"])?;
+    let schema = subject.short();
+    let pid = subject.pid(&server, 1)?;
+    let mut other = server.connect("postgres")?;
+    let left = client.prepare(&format!("SELECT FROM {schema}.counted WHERE type = 'delta' AND value = $1"))?;
+    let mut wait_for_lock = |client: &mut Client| -> Result<()> {
+        client.batch_execute(&format!("BEGIN; LOCK TABLE {schema}.counted"))?;
+        signal(pid, "USR1")?; // sets the latch
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'";
+        let missing = tell!("the cycle did not wait for the lock", "サイクルがロック待ちになりませんでした。");
+        server.eventually(missing, limit(), || {
+            (other.query_one(waiting, &[&pid]).ok()?.get::<_, i64>(0) == 1).then_some(())
+        })
+    };
+    wait_for_lock(&mut client)?;
+    client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 5); COMMIT"))?;
+    counted(&server, &mut client, &left, 5)?;
+    wait_for_lock(&mut client)?;
+    let switches = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
+    };
+    let (mark, before) = (server.mark(), switches());
+    server.configure(&[&format!("{schema}.naptime = '2h'")])?;
+    server.reload()?;
+    let missing = tell!("the SIGHUP did not reach the worker", "SIGHUP がワーカーに届きませんでした。");
+    server.eventually(missing, limit(), || (switches() != before).then_some(()))?;
+    client.batch_execute("ROLLBACK")?;
+    server.wait_log(mark, "settings reloaded")?;
+    Ok(())
 }
