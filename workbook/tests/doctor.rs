@@ -133,7 +133,8 @@ mkdir -p "$2/bin" && cp %s "$2/bin/"\n' "$CARGO" "$T/saved/cargo-pgrx" > "$T/bin
         let here = self.here();
         // A package manager that brings what the test says.
         let all = format!(
-            "rm -f $T/fake/*
+            "mount --make-rprivate / 2> /dev/null || :  # in a chroot there is no such mount
+             rm -f $T/fake/*
              apt() {{ rm -f $T/path/apt-get; printf '#!/bin/bash\\ncase \" $* \" in *\" install \"*) %s ;; esac\\n' \"$1\" > $T/path/apt-get
                       chmod +x $T/path/apt-get; }}
              {script}
@@ -144,7 +145,7 @@ mkdir -p "$2/bin" && cp %s "$2/bin/"\n' "$CARGO" "$T/saved/cargo-pgrx" > "$T/bin
             false => Command::new("env"),
         };
         if self.root {
-            command.args(["-m", "--propagation", "private"]);
+            command.args(["-m", "--propagation", "unchanged"]);
         }
         command.args(["bash", "-c", &all]).current_dir(self.path().join("wb")).env_clear();
         for name in ["HOME", "RUSTUP_HOME"] {
