@@ -102,7 +102,8 @@ impl World {
             cp -a "$here"/*.libs "$new/" 2> /dev/null || true
             cp -s /usr/bin/* "$T/path/" 2> /dev/null || true; cp -s /usr/sbin/* "$T/path/" 2> /dev/null || true
             rm -f "$T/path/cargo" "$T/path/rustc" "$T/path/sudo"
-            printf '#!/bin/sh\nexec "$@"\n' > "$T/path/sudo"; chmod +x "$T/path/sudo"
+            printf '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift; done\n[ $# = 0 ] || exec "$@"\n' > "$T/path/sudo"
+            chmod +x "$T/path/sudo"
             cd "$T/wb"; WORKBOOK_CACHE=$T/c scripts/lib/environment.sh step1 --quiet > /dev/null
             # What would be compiled for minutes is copied instead.
             mkdir -p "$T/bin" "$T/cargo/bin"; ln -s "${CARGO%/*}"/{cargo,rustc} "$T/cargo/bin/"
