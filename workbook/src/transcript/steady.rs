@@ -5,7 +5,7 @@
 //! - Times: a clock that begins at nine, goes on by about two seconds with each command, by what a command sleeps, and by
 //!   milliseconds with each line of the log that is shown. So it shows the order of the lines, whatever the clock said.
 //! - Transaction IDs in columns whose name has xid, xmin or xmax; positions in the WAL.
-//! - Lines that say only that somebody else was waited for are left out.
+//! - Lines that say only that somebody else was waited for, or that something was fetched, are left out.
 //! - Paths, ports, the name of the superuser, durations.
 
 use crate::throwaway::{Result, SUPERUSER};
@@ -43,7 +43,7 @@ regexes! {
     RULE = r"^ *-[-+]*$";
     LSN = r"\b[0-9A-F]{1,8}/[0-9A-F]{6,8}\b";
     COMPILER = r"on \S+, compiled by .*?, 64-bit";
-    WAITED = r"^(Another set-up of this workbook is running\. Waiting for it|    Blocking waiting for file lock on)";
+    WAITED = r"^(Another set-up of this workbook is running\. Waiting for it|    Blocking waiting for file lock on|  source of PostgreSQL \d+: )";
     IO_WORKER = r"(postgres: io worker )\d+";
     AFTER = r"\(after \d+ s\)";
     ANY_PORT = r"(\bport |-p |\.s\.PGSQL\.)\d{4,5}\b";
