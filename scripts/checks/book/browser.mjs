@@ -228,9 +228,10 @@ for (const language of languages) {
     await first.waitFor();
     await first.click();
     await page.waitForFunction(() => !document.location.search.includes("search="));
+    await page.waitForLoadState("load"); // the address is there before the text
     const body = (await page.locator("main").innerText()).toLowerCase();
     if (!body.includes(word)) fail(`${page.url()} has no ${word}`);
-    if (!(await page.locator("main mark").count())) fail("the word is not marked on the page");
+    await page.locator("main mark").first().waitFor({ state: "attached" });
   });
 }
 
