@@ -92,7 +92,7 @@ def chapters(book):
 
 
 def without_solutions(text):
-    return re.sub(r'<details class="solution">.*?</details>', "", text, flags=re.S)
+    return re.sub(r'<details class="solution(?: answer)?"[^>]*>.*?</details>', "", text, flags=re.S)
 
 
 def workbook(pdf, book, language, solutions):
@@ -150,6 +150,17 @@ def workbook(pdf, book, language, solutions):
                 if bare(line)[:half] not in whole and bare(line)[half:] not in whole:
                     yield f"is not there whole: {line[:70]}"
 
+    def answers():
+        """What the folds with answers hold, and nothing else of the book does, nor a hint."""
+        all_of_it = "".join(chapters(book))
+        inside = "".join(re.findall(r'<details class="solution(?: answer)?".*?</details>', all_of_it, re.S))
+        listed = lambda part: html.unescape(re.sub(r"<[^>]*>", "", "\n".join(re.findall(r"<pre><code[^>]*>(.*?)</code>", part, re.S))))
+        elsewhere = bare(plain(without_solutions(all_of_it)))
+        secret = {line.strip() for line in listed(inside).splitlines() if len(bare(line)) > 20 and bare(line) not in elsewhere}
+        if len(secret) < 50:
+            yield f"the book has only {len(secret)} lines that are answers"
+        yield from (f"is printed: {line[:70]}" for line in secret if bare(line) in whole)
+
     def split():
         """A block that fits on a page is on one: its first and its last line are on the same one."""
         flat = [bare(page) for page in pages(pdf, "-raw")]
@@ -199,6 +210,8 @@ def workbook(pdf, book, language, solutions):
     check(f"{pdf}: each page has its number", numbers())
     check(f"{pdf}: each line of code is there, and begins a line", lines())
     check(f"{pdf}: no block is split that fits on a page", split())
+    if not solutions:
+        check(f"{pdf}: no answer to an exercise is printed", answers())
     check(f"{pdf}: paragraphs can be searched", sentences())
     check(f"{pdf}: addresses can be read on paper", addresses())
     check(f"{pdf}: links name their page", links())

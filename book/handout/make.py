@@ -29,7 +29,7 @@ WORDS = {
         "licence": "Text: CC BY 4.0. Code: MIT or Apache-2.0.",
         "without": "Solutions are left out. The command <code>cargo workbook solution</code> shows them.",
         "with": "With solutions: for whoever leads.",
-        "part": "{} of {}",
+        "at": " It is in {}.",
     },
     "ja": {
         "contents": "目次",
@@ -38,10 +38,11 @@ WORDS = {
         "licence": "文章: CC BY 4.0、コード: MIT または Apache-2.0",
         "without": "解答は省いてあります。<code>cargo workbook solution</code> で表示できます。",
         "with": "解答付き。進行役のためのものです。",
-        "part": "{} / {}",
+        "at": "変更は {} にあります。",
     },
 }
 PAPER = {"a4": ("A4", 210, 297), "letter": ("letter", 215.9, 279.4)}  # the name in CSS, width and height in mm
+ANSWER = r'<details class="solution answer"(?: data-at="([^"]*)")?>\s*<summary>(.*?)</summary>.*?</details>'
 PROMPT = re.compile(r"^(?:\$ |&gt; |\w+[=-][#&]\S* )")
 
 
@@ -76,12 +77,21 @@ def console(found):
     return found[1] + "\n".join(lines) + "</code>"
 
 
+def without_answer(found, language):
+    """What is left of a fold with an answer: where the answer would stand, and where a change can be read."""
+    at = WORDS[language]["at"].format(f"<code>{found[1]}</code>") if found[1] else ""
+    said = re.sub(r'<span class="advice">.*?</span>', "", found[2])
+    return f'<p class="left-out">{said}{at}</p>'
+
+
 def for_paper(text, language, solutions):
     """The HTML of a chapter without what works on screen only."""
     text = re.sub(r'<div style="break-before: page[^"]*"></div>', "", text)
     text = re.sub(r'<a class="header" href="[^"]*">(.*?)</a>', r"\1", text)
     if not solutions:
         text = re.sub(r'<details class="solution">.*?</details>', "", text, flags=re.S)
+        text = re.sub(ANSWER, lambda found: without_answer(found, language), text, flags=re.S)
+    text = re.sub(r'<span class="advice">.*?</span>', "", text)
     text = text.replace("<details", "<details open")
     text = re.sub(r'(<code class="language-console">)(.*?)</code>', console, text, flags=re.S)
     text = re.sub(r"<table>.*?</table>", table_code, text, flags=re.S)
