@@ -107,12 +107,17 @@ impl Side {
         })
     }
 
-    /// One cycle. Returns when the worker sleeps again.
-    fn cycle(&self) -> Result<()> {
+    /// One cycle. Returns when the worker sleeps until the next: a cycle itself may sleep, too, for a lock of PostgreSQL's.
+    fn cycle(&mut self) -> Result<()> {
+        let naps =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {} AND wait_event_type = 'Extension'", self.pid);
         let before = switches(self.pid)?;
         signal(self.pid, "USR1")?;
         let limit = Instant::now() + LIMIT;
-        while switches(self.pid)? == before {
+        while switches(self.pid)? == before
+            || number(&mut self.client, &naps)? == 0
+            || status(self.pid, "State:")? != "S (sleeping)"
+        {
             if Instant::now() > limit {
                 return Err(self.server.failure("a cycle has not ended within a minute"));
             }
@@ -136,12 +141,17 @@ impl Side {
     }
 }
 
-/// How often a process has gone to sleep.
-fn switches(pid: i32) -> Result<u64> {
+/// A line of what the kernel says of a process.
+fn status(pid: i32, name: &str) -> Result<String> {
     let status =
         fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| format!("the process {pid} has ended"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    Ok(line.ok_or("no voluntary_ctxt_switches in /proc")?.trim().parse()?)
+    let value = status.lines().find_map(|line| line.strip_prefix(name));
+    Ok(value.ok_or_else(|| format!("no {name} in /proc"))?.trim().to_owned())
+}
+
+/// How often a process has gone to sleep.
+fn switches(pid: i32) -> Result<u64> {
+    Ok(status(pid, "voluntary_ctxt_switches:")?.parse()?)
 }
 
 /// The processor time that a process has used, in ns. Exact while it sleeps.
