@@ -44,6 +44,9 @@ pub fn set_limit(limit: Option<Duration>) {
 /// How long to wait before looking again for something that sends no message.
 const TICK: Duration = Duration::from_millis(5);
 
+/// How long a wait leaves PostgreSQL 15's postmaster alone, see [`Throwaway::nudge`].
+const NUDGE: Duration = Duration::from_secs(1);
+
 /// The name of the superuser in every throw-away cluster, whoever runs the test.
 pub const SUPERUSER: &str = "postgres";
 
@@ -357,6 +360,7 @@ impl Throwaway {
         mut ask: impl FnMut() -> Option<T>,
     ) -> Result<T> {
         let end = Instant::now() + limit;
+        let mut nudge = Instant::now() + NUDGE;
         loop {
             if let Some(answer) = ask() {
                 return Ok(answer);
@@ -364,7 +368,22 @@ impl Throwaway {
             if Instant::now() >= end {
                 return Err(self.failure(missing.into().within(limit)));
             }
+            if self.installation.major == 15 && Instant::now() >= nudge {
+                nudge += NUDGE;
+                self.nudge();
+            }
             std::thread::sleep(TICK);
+        }
+    }
+
+    /// Wakes PostgreSQL 15's postmaster. It works out how long to sleep and only then lets signals in: the end of a worker in
+    /// between goes unnoticed until it next wakes, up to a minute later (PostgreSQL 16 waits on a latch, which has no such gap).
+    /// SIGUSR1 without a request does nothing but wake it.
+    fn nudge(&self) {
+        if let Ok(postmaster) = self.postmaster()
+            && cmdline(postmaster).is_some_and(|line| line.contains(&*self.data().to_string_lossy()))
+        {
+            let _ = signal(postmaster, "USR1"); // it may be ending
         }
     }
 
