@@ -2,8 +2,11 @@
 //!
 //! The two take turns in short blocks on two servers that differ in the library only, and what is compared is a ratio: so whatever
 //! else the machine does meets both. A cycle is driven by SIGUSR1, which does nothing but set the worker's latch, and is over when
-//! the worker sleeps again. What it costs is the worker's own processor time, as the kernel counts it in nanoseconds.
+//! the worker sleeps again. What it costs is the worker's own processor time, as the kernel counts it in nanoseconds, and the
+//! instructions that it has carried out, where the kernel lets us read the processor's counter.
 
+use perf_event::events::Hardware;
+use perf_event::{Builder, Counter};
 use postgres::Client;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -66,6 +69,8 @@ struct Side {
     server: Throwaway,
     client: Client,
     pid: i32,
+    /// The instructions that worker 1 carries out outside of the kernel. None where they cannot be counted.
+    instructions: Option<Counter>,
 }
 
 impl Side {
@@ -90,7 +95,8 @@ impl Side {
         let title = format!("{library} worker 1");
         let find = || server.processes(&title).first().map(|(pid, _)| *pid);
         let pid = server.eventually("worker 1", LIMIT, find)?;
-        let this = Self { name, server, client, pid };
+        let instructions = instructions(pid)?;
+        let this = Self { name, server, client, pid, instructions };
         this.asleep()?;
         Ok(this)
     }
@@ -126,18 +132,69 @@ impl Side {
         Ok(())
     }
 
-    /// Runs these cycles with this before each, and returns the worker's processor time for one, in µs.
-    fn cost(&mut self, cycles: usize, before: &str) -> Result<f64> {
-        let mut spent = 0;
+    /// Runs these cycles with this before each, and returns what one has cost the worker.
+    fn cost(&mut self, cycles: usize, before: &str) -> Result<Cost> {
+        let mut spent = Cost::default();
         for _ in 0..cycles {
             if !before.is_empty() {
                 self.client.batch_execute(before)?;
             }
-            let start = processor_time(self.pid)?;
+            let start = self.used()?;
             self.cycle()?;
-            spent += processor_time(self.pid)? - start;
+            spent += self.used()? - start;
         }
-        Ok(spent as f64 / cycles as f64 / 1000.0)
+        Ok(spent / cycles as f64)
+    }
+
+    /// What the worker has used until now.
+    fn used(&mut self) -> Result<Cost> {
+        let instructions = self.instructions.as_mut().map(Counter::read).transpose()?;
+        Ok(Cost {
+            time: processor_time(self.pid)? as f64 / 1000.0,
+            instructions: instructions.map_or(f64::NAN, |n| n as f64),
+        })
+    }
+}
+
+/// Processor time in µs, and instructions: not a number where they cannot be counted.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    time: f64,
+    instructions: f64,
+}
+
+impl std::ops::Sub for Cost {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self { time: self.time - other.time, instructions: self.instructions - other.instructions }
+    }
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        *self = Self { time: self.time + other.time, instructions: self.instructions + other.instructions };
+    }
+}
+
+impl std::ops::Div<f64> for Cost {
+    type Output = Self;
+    fn div(self, by: f64) -> Self {
+        Self { time: self.time / by, instructions: self.instructions / by }
+    }
+}
+
+/// Counts the instructions of a process from now on. None where the kernel or the machine does not allow it.
+fn instructions(pid: i32) -> Result<Option<Counter>> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, Unsupported};
+    let counter = Builder::new(Hardware::INSTRUCTIONS).observe_pid(pid).build().and_then(|mut counter| {
+        counter.enable()?;
+        Ok(counter)
+    });
+    match counter {
+        Ok(counter) => Ok(Some(counter)),
+        // ENOENT and EOPNOTSUPP: no such counter; EACCES and EPERM: perf_event_paranoid, a container.
+        Err(error) if matches!(error.kind(), NotFound | PermissionDenied | Unsupported) => Ok(None),
+        Err(error) => Err(format!("the counter of instructions: {error}").into()),
     }
 }
 
@@ -365,12 +422,12 @@ impl Bench {
                     side.cost(3, "")?; // the plan is made anew after a vacuum
                     let cost = match deltas {
                         10_000 => {
-                            let mut costs = Vec::new();
+                            let mut sum = Cost::default();
                             for _ in 0..each {
                                 side.client.batch_execute(&statements[1])?;
-                                costs.push(side.cost(1, &statements[0])?);
+                                sum += side.cost(1, &statements[0])?;
                             }
-                            costs.iter().sum::<f64>() / costs.len() as f64
+                            sum / each as f64
                         }
                         _ => side.cost(each, &statements[0])?,
                     };
@@ -378,10 +435,19 @@ impl Bench {
                     if left != 0 {
                         return Err(format!("{}: {left} deltas are left after a cycle", side.name).into());
                     }
-                    self.note(id, "µs", each, side.name, cost);
+                    self.note(id, "µs", each, side.name, cost.time);
+                    if !cost.instructions.is_nan() {
+                        self.note(
+                            &id.replace("cycle", "instructions"),
+                            "instructions",
+                            each,
+                            side.name,
+                            cost.instructions,
+                        );
+                    }
                 }
             }
-            self.say(&[id]);
+            self.say(&[id, &id.replace("cycle", "instructions")]);
         }
         Ok(())
     }
