@@ -1,10 +1,12 @@
 //! `cargo workbook`: the learner's commands. Their names are the same in both languages, all that is said about them is not.
 
 use crate::messages::Lang;
+use crate::progress::Progress;
 use crate::said::{Said, Trouble};
 use crate::{doctor, learner, tr};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The checkout that this command belongs to.
@@ -15,12 +17,78 @@ fn root() -> PathBuf {
     root.canonicalize().unwrap_or(root)
 }
 
-/// `--lang`, which is needed before the arguments are understood: the help is written in it.
-fn language() -> Lang {
+/// The values of `--lang`.
+const LANGUAGES: [&str; 2] = ["en", "ja"];
+
+/// The language, and whether it was chosen now. It is needed before the arguments are understood: the help is written in it.
+/// `--lang` comes first, then what was chosen with it earlier, then the locale.
+fn language(root: &Path) -> (Lang, bool) {
     let arguments: Vec<String> = std::env::args().collect();
     let after = arguments.iter().position(|argument| argument == "--lang").and_then(|place| arguments.get(place + 1));
     let value = arguments.iter().find_map(|argument| argument.strip_prefix("--lang=")).or(after.map(String::as_str));
-    value.map_or_else(Lang::from_env, Lang::named)
+    if let Some(value) = value.filter(|value| LANGUAGES.contains(value)) {
+        return (Lang::named(value), true);
+    }
+    // A file that cannot be read is reported by the command itself.
+    let earlier = Progress::read(root, Lang::En).ok().and_then(|progress| progress.lang);
+    (earlier.map_or_else(Lang::from_env, |lang| Lang::named(&lang)), false)
+}
+
+/// Keeps the language that was chosen, for the next command. Where that cannot be written, the choice is for this command only.
+fn remember(root: &Path, lang: Lang) {
+    let known = |progress: Progress| progress.lang.as_deref() == Some(lang.name());
+    if !Progress::read(root, lang).is_ok_and(known) {
+        let _ = Progress::change(root, lang, |progress| progress.lang = Some(lang.name().to_owned()));
+    }
+}
+
+/// What is wrong with the arguments, in the reader's language: clap speaks English only.
+fn refused(error: &clap::Error, names: &[String], lang: Lang) -> Trouble {
+    let text = |kind: ContextKind| {
+        error.get(kind).map(|value| match value {
+            ContextValue::Strings(all) => all.join(" "),
+            value => value.to_string(),
+        })
+    };
+    let argument = text(ContextKind::InvalidArg).unwrap_or_default();
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    let cause = match error.kind() {
+        ErrorKind::MissingRequiredArgument => tr!(lang, "{argument} is missing", "{argument} が指定されていません"),
+        ErrorKind::InvalidSubcommand => {
+            let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            tr!(lang, "there is no command \"{name}\"", "「{name}」というコマンドはありません")
+        }
+        ErrorKind::UnknownArgument => {
+            tr!(lang, "the argument \"{argument}\" is not known here", "引数「{argument}」は、ここでは使えません")
+        }
+        ErrorKind::InvalidValue if value.is_empty() => {
+            tr!(lang, "a value is missing: {argument}", "値が指定されていません: {argument}")
+        }
+        ErrorKind::InvalidValue => {
+            let possible = text(ContextKind::ValidValue).unwrap_or_default();
+            tr!(
+                lang,
+                "\"{value}\" is no value of {argument}; there are: {possible}",
+                "「{value}」は {argument} の値として使えません。使えるのは次の値です: {possible}"
+            )
+        }
+        ErrorKind::ArgumentConflict => {
+            tr!(lang, "{argument} can be given only once", "{argument} は一度しか指定できません")
+        }
+        kind => kind.to_string(),
+    };
+    let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg].into_iter().find_map(text);
+    let command = std::env::args().find(|argument| names.contains(argument));
+    let next = match (suggested, command, error.kind()) {
+        (Some(name), command, _) => format!("cargo workbook {}{name}", command.map(|c| c + " ").unwrap_or_default()),
+        (None, Some(command), ErrorKind::MissingRequiredArgument) => {
+            let name = if command == "new" { "../my_worker" } else { "4" };
+            tr!(lang, "cargo workbook {command} {name}   (for example)", "cargo workbook {command} {name}   (例)")
+        }
+        (None, Some(command), _) => format!("cargo workbook {command} --help"),
+        (None, None, _) => "cargo workbook --help".into(),
+    };
+    Trouble::Cannot(cause, next)
 }
 
 fn command(lang: Lang) -> Command {
@@ -67,8 +135,10 @@ fn command(lang: Lang) -> Command {
             Arg::new("lang")
                 .long("lang")
                 .global(true)
-                .value_parser(["en", "ja"])
-                .help(tr!(lang, "the language; else the locale's", "言語。省略するとロケールに従う")),
+                .value_name("en|ja")
+                .value_parser(LANGUAGES)
+                .hide_possible_values(true)
+                .help(tr!(lang, "the language, from now on; at first the locale's", "言語 (以後も使われる)。初めはロケールに従う")),
         )
         .subcommand(
             sub("doctor", tr!(lang, "look for what is wrong with this machine", "このマシンの問題を調べる")).arg(json()),
@@ -127,15 +197,8 @@ fn template(lang: Lang) -> String {
 
 /// The whole command. Its exit code is documented in its help.
 pub fn main() -> ExitCode {
-    // `cargo workbook diff 3 | head`: whoever reads has had enough. That is no error of ours, and needs no words.
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if panic.to_string().contains("failed printing to stdout") {
-            std::process::exit(141); // as by SIGPIPE
-        }
-        usual(panic);
-    }));
-    let lang = language();
+    let root = root();
+    let (lang, chosen) = language(&root);
     let mut command = command(lang);
     if lang == Lang::Ja {
         // clap's own headings
@@ -148,8 +211,22 @@ pub fn main() -> ExitCode {
     // The scripts that we call speak the same language. No other thread runs yet.
     // SAFETY: see above.
     unsafe { std::env::set_var("WORKBOOK_LANG", lang.name()) };
-    let matches = command.get_matches();
-    match carry_out(&matches, lang) {
+    let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let result = match command.try_get_matches() {
+        Ok(matches) => {
+            if chosen {
+                remember(&root, lang);
+            }
+            carry_out(&matches, &root, lang)
+        }
+        // The help, which was asked for.
+        Err(error) if !error.use_stderr() => {
+            print!("{}", error.render());
+            Ok(())
+        }
+        Err(error) => Err(refused(&error, &names, lang)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             eprint!("{}", trouble.show(lang));
@@ -158,16 +235,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn carry_out(matches: &ArgMatches, lang: Lang) -> Said<()> {
-    let root = root();
-    let learner = learner::Learner::new(&root, lang);
+fn carry_out(matches: &ArgMatches, root: &Path, lang: Lang) -> Said<()> {
+    let learner = learner::Learner::new(root, lang);
     let Some((name, arguments)) = matches.subcommand() else { return learner?.list(false) };
     let step = arguments.try_get_one::<String>("step").ok().flatten().map(String::as_str);
     let hole = arguments.try_get_one::<String>("hole").ok().flatten().map(String::as_str);
     let flag = |name: &str| arguments.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
     if name == "doctor" {
         // It works where the rest does not.
-        let well = doctor::show(&doctor::examine(&root), lang, flag("json"));
+        let well = doctor::show(&doctor::examine(root), lang, flag("json"));
         return match well {
             Ok(true) => Ok(()),
             Ok(false) => Err(Trouble::Faults),

@@ -55,6 +55,9 @@ pub struct Hole {
     pub red: String,
     /// What that check then says.
     pub says: String,
+    /// May it be left out? No later step builds on it then.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// A hint in three levels: `hints.toml`.

@@ -1,6 +1,7 @@
 //! What each of the learner's commands does.
 
 use crate::checks::Tier;
+use crate::compiler;
 use crate::course::{self, CheckText, Hint, Step};
 use crate::judge::{Bench, Event, Red, Verdict, shell};
 use crate::messages::Lang;
@@ -11,9 +12,13 @@ use crate::{new, tr, watch};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::io::{IsTerminal, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// The signal of a pipe that nobody reads any more.
+pub const SIGPIPE: i32 = 13;
 
 /// A learner, in a checkout.
 pub struct Learner {
@@ -139,10 +144,14 @@ impl Learner {
         let is_open = |hole: &crate::course::Hole| open == Open::All || open == Open::Only(&hole.id);
         for (hole, solution) in step.holes.iter().zip(files).filter(|(hole, _)| is_open(hole)) {
             let (title, minutes, file) = (hole.title.get(self.lang), hole.minutes, solution.file.display());
+            let optional = match hole.optional {
+                true => tr!(self.lang, ", may be left out", "、省略可"),
+                false => String::new(),
+            };
             self.say(tr!(
                 self.lang,
-                "  {file}: HOLE {}: {title} (about {minutes} min)",
-                "  {file}: 穴 {}: {title} (目安 {minutes} 分)",
+                "  {file}: HOLE {}: {title} (about {minutes} min{optional})",
+                "  {file}: 穴 {}: {title} (目安 {minutes} 分{optional})",
                 hole.id
             ));
         }
@@ -173,11 +182,12 @@ impl Learner {
         if how.finished {
             bench.use_fresh(Open::None)?;
         }
+        let judged = starter::fingerprint(&step.copy(&self.root));
         let verdict = bench.judge(&tiers, &mut |event| printer.event(event));
         printer.finish();
         let verdict = verdict?;
         if !how.finished {
-            self.note(step, &verdict, &printer.passed, !how.quick)?;
+            self.note(step, &verdict, &printer.passed, !how.quick, judged)?;
         }
         self.report(step, &verdict, &printer, how)?;
         match verdict {
@@ -186,8 +196,15 @@ impl Learner {
         }
     }
 
-    /// Writes down what has come of a check.
-    pub fn note(&self, step: &Step, verdict: &Verdict, passed: &[&str], whole: bool) -> Said<()> {
+    /// Writes down what has come of a check, of all of them or of the quick ones only, and of what the copy was then.
+    pub fn note(
+        &self,
+        step: &Step,
+        verdict: &Verdict,
+        passed: &[&str],
+        whole: bool,
+        judged: Option<String>,
+    ) -> Said<()> {
         Progress::change(&self.root, self.lang, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
@@ -197,8 +214,13 @@ impl Learner {
                 Verdict::Red(red) => Some(Failed { check: red.check.into(), hint: red.hint.clone() }),
                 _ => None,
             };
-            if whole && matches!(verdict, Verdict::Green) && record.done.is_none() {
-                record.done = Some(now());
+            record.compiler = match verdict {
+                Verdict::DoesNotCompile(text) => Some(compiler::first_error(text, &step.name)),
+                _ => None,
+            };
+            if whole && matches!(verdict, Verdict::Green) {
+                record.done.get_or_insert_with(now);
+                record.green = judged;
             }
         })
     }
@@ -241,35 +263,51 @@ impl Learner {
                 print!("{text}");
                 self.say(tr!(
                     self.lang,
-                    "error: it does not compile; the compiler's messages are above\n  next: mend it, then: cargo workbook check {}",
-                    "エラー: コンパイルできません。コンパイラのメッセージは上に表示されています\n  次の操作: 修正した後: cargo workbook check {}",
+                    "error: it does not compile; the compiler's messages are above\n  next: mend it, then: cargo workbook check {}   (for help: cargo workbook hint)",
+                    "エラー: コンパイルできません。コンパイラのメッセージは上に表示されています\n  次の操作: 修正してから cargo workbook check {}   (わからない場合: cargo workbook hint)",
                     step.number()
                 ));
             }
-            Verdict::Red(red) => self.say(failure(step, red, self.lang, how.finished)),
+            Verdict::Red(red) => self.say(failure(step, red, self.lang, how.finished, columns())),
         }
         Ok(())
     }
 
     pub fn hint(&self, wanted: Option<&str>) -> Said<()> {
-        let step = self.step(wanted)?;
-        let (hint, level) = self.more_hint(step)?;
-        self.say(hint_text(step, hint, level, self.lang));
+        let text = self.more_hint(self.step(wanted)?, columns())?;
+        self.say(text);
         Ok(())
     }
 
     /// The hint for what failed last, one level further than before.
-    pub fn more_hint<'a>(&self, step: &'a Step) -> Said<(&'a Hint, u8)> {
-        let record = Progress::read(&self.root, self.lang)?.steps.get(&step.name).cloned().unwrap_or_default();
+    pub fn more_hint(&self, step: &Step, columns: usize) -> Said<String> {
+        let progress = Progress::read(&self.root, self.lang)?;
+        let record = progress.steps.get(&step.name).cloned().unwrap_or_default();
+        // Without a number it is the step that the learner is at. And a bare number would look like the level.
+        let more = match progress.current.as_ref() == Some(&step.name) {
+            true => "cargo workbook hint".to_owned(),
+            false => format!("cargo workbook hint {}", step.short()),
+        };
+        if let Some(error) = &record.compiler {
+            return self.compiler_hint(step, error, &more, columns);
+        }
         let number = step.number();
         let Some(failed) = record.failed else {
+            let all_is_well = record.done.is_some() && !self.changed(step, &record);
             return Err(Trouble::Cannot(
-                tr!(
-                    self.lang,
-                    "no check of step {number} has failed last time",
-                    "ステップ {number} で最後に失敗した検査がありません"
-                ),
-                format!("cargo workbook check {number}"),
+                match record.checked {
+                    0 => tr!(
+                        self.lang,
+                        "step {number} has not been checked yet",
+                        "ステップ {number} はまだ検査されていません"
+                    ),
+                    _ => tr!(
+                        self.lang,
+                        "nothing of step {number} failed in the last check",
+                        "ステップ {number} の最後の検査で、失敗したものはありません"
+                    ),
+                },
+                if all_is_well { "cargo workbook next".into() } else { format!("cargo workbook check {number}") },
             ));
         };
         let named = |hint: &&Hint| Some(&hint.name) == failed.hint.as_ref();
@@ -281,12 +319,62 @@ impl Learner {
                 format!("cargo workbook solution {number} --give-up"),
             ));
         };
-        let level = Progress::change(&self.root, self.lang, |progress| {
+        let level = self.one_level_more(step, hint)?;
+        let title = title(step, &hint.check, self.lang);
+        let heading = tr!(self.lang, "Hint for \"{title}\":", "「{title}」のヒント:");
+        Ok(hint_text(step, heading, hint, level, &more, self.lang, columns))
+    }
+
+    fn one_level_more(&self, step: &Step, hint: &Hint) -> Said<u8> {
+        Progress::change(&self.root, self.lang, |progress| {
             let level = progress.step(&step.name).hints.entry(hint.name.clone()).or_default();
             *level = (*level + 1).min(3);
             *level
-        })?;
-        Ok((hint, level))
+        })
+    }
+
+    /// What helps when the copy does not compile: the first error, a word to it, and the hint of the hole in which it is.
+    fn compiler_hint(&self, step: &Step, error: &str, more: &str, columns: usize) -> Said<String> {
+        let (lang, number) = (self.lang, step.number());
+        let mut all = tr!(
+            lang,
+            "Step {number} did not compile. The first error of the compiler:",
+            "ステップ {number} はコンパイルできませんでした。コンパイラの最初のエラー:"
+        );
+        for line in error.lines() {
+            all += &format!("\n    {line}");
+        }
+        if let Some(help) = compiler::help(error) {
+            let heading = tr!(lang, "  what it means: ", "  意味: ");
+            all += &format!("\n{}", folded(&heading, help.get(lang), columns));
+        }
+        if let Some(code) = compiler::code(error) {
+            all += &tr!(lang, "\n  in full: rustc --explain {code}", "\n  くわしい説明 (英語): rustc --explain {code}");
+        }
+        let holes = starter::open_holes(step, &step.copy(&self.root));
+        let hole = compiler::hole(error, &holes).and_then(|open| step.holes.iter().find(|hole| hole.id == open.id));
+        if let Some((hole, hint)) = hole.and_then(|hole| Some((hole, step.hint_for(&hole.red, &hole.says)?))) {
+            let (id, title) = (&hole.id, hole.title.get(lang));
+            let heading = tr!(lang, "Hint for the hole {id}, \"{title}\":", "穴 {id}「{title}」のヒント:");
+            let level = self.one_level_more(step, hint)?;
+            all += &format!("\n{}", hint_text(step, heading, hint, level, more, lang, columns));
+        }
+        all += &tr!(
+            lang,
+            "\n  next: mend it, then: cargo workbook check {number}",
+            "\n  次の操作: 修正してから cargo workbook check {number}"
+        );
+        Ok(all)
+    }
+
+    /// Has the copy of a step that was green changed since?
+    fn changed(&self, step: &Step, record: &progress::Step) -> bool {
+        let failed = record.failed.is_some() || record.compiler.is_some();
+        match (&record.green, starter::fingerprint(&step.copy(&self.root))) {
+            (Some(green), Some(now)) => *green != now,
+            (None, Some(_)) => failed, // green before fingerprints were kept
+            (_, None) => false,
+        }
     }
 
     pub fn next(&self) -> Said<()> {
@@ -294,18 +382,35 @@ impl Learner {
         let progress = Progress::read(&self.root, self.lang)?;
         let number = step.number();
         let Some(record) = progress.steps.get(&step.name) else { return self.start(Some(number), None) };
-        if record.done.is_none() && !record.given_up {
-            return Err(Trouble::Cannot(
-                tr!(self.lang, "step {number} is not done yet", "ステップ {number} はまだ終わっていません"),
-                tr!(
-                    self.lang,
-                    "cargo workbook check {number}   (or, to skip it: cargo workbook goto {})",
-                    "cargo workbook check {number}   (飛ばす場合: cargo workbook goto {})",
-                    number.parse::<u32>().map_or(2, |number| number + 1)
-                ),
-            ));
-        }
         let after = self.steps.iter().skip_while(|other| other.name != step.name).nth(1);
+        if !record.given_up && (record.done.is_none() || self.changed(step, record)) {
+            let mut cause = match record.done {
+                None => tr!(self.lang, "step {number} is not done yet", "ステップ {number} はまだ終わっていません"),
+                Some(_) => tr!(
+                    self.lang,
+                    "step {number} was right once, and your copy has changed since",
+                    "ステップ {number} は一度合格しましたが、そのあとコピーが変更されています"
+                ),
+            };
+            let optional = self.left_out(step);
+            if !optional.is_empty() {
+                cause += &format!("\n  {optional}");
+            }
+            let check = format!("cargo workbook check {number}");
+            let next = match after.map(Step::number) {
+                Some(after) => tr!(
+                    self.lang,
+                    "{check}   (or, to go on all the same: cargo workbook goto {after})",
+                    "{check}   (このまま先に進む場合: cargo workbook goto {after})"
+                ),
+                None => tr!(
+                    self.lang,
+                    "{check}   (or, to give up: cargo workbook solution {number} --give-up)",
+                    "{check}   (あきらめて解答を見る場合: cargo workbook solution {number} --give-up)"
+                ),
+            };
+            return Err(Trouble::Cannot(cause, next));
+        }
         match after {
             Some(after) if after.copy(&self.root).exists() => {
                 Progress::change(&self.root, self.lang, |progress| progress.current = Some(after.name.clone()))?;
@@ -313,14 +418,43 @@ impl Learner {
             }
             Some(after) => self.start(Some(after.number()), None),
             None => {
+                let lang = self.lang;
+                let page = format!("book/{}/src/worker_spi.md", lang.name());
+                let heading = fs::read_to_string(self.root.join(&page)).unwrap_or_default();
+                let chapter = heading.lines().next().unwrap_or_default().trim_start_matches("# ");
+                let chapter = chapter.split(" {#").next().unwrap_or_default();
                 self.say(tr!(
-                    self.lang,
-                    "That was the last step. A worker of your own: cargo workbook new NAME",
-                    "これが最後のステップでした。自分のワーカーを作るには: cargo workbook new 名前"
+                    lang,
+                    "That was the last step. What comes now:\n  \
+                     the finish line: PostgreSQL's own sample worker_spi, in Rust, with what you have learnt\n    \
+                     to see it:   scripts/run worker_spi\n    \
+                     to read it:  the chapter \"{chapter}\" ({page}) and steps/worker_spi\n  \
+                     a worker of your own, outside of the workbook: cargo workbook new ../my_worker",
+                    "これが最後のステップでした。次にできること:\n  \
+                     到達点: PostgreSQL に付属するサンプル worker_spi と同じものが、ここまでの知識で Rust で書けます\n    \
+                     動かす: scripts/run worker_spi\n    \
+                     読む:   章「{chapter}」 ({page}) と steps/worker_spi\n  \
+                     ワークブックの外に自分のワーカーを作る: cargo workbook new ../my_worker"
                 ));
                 Ok(())
             }
         }
+    }
+
+    /// What of this step may be left out, if anything.
+    fn left_out(&self, step: &Step) -> String {
+        let optional: Vec<_> = step.holes.iter().filter(|hole| hole.optional).map(|hole| hole.id.as_str()).collect();
+        if optional.is_empty() {
+            return String::new();
+        }
+        let ids = optional.join(" ");
+        let after = self.steps.iter().skip_while(|other| other.name != step.name).nth(1);
+        let goto = format!("cargo workbook goto {}", after.unwrap_or(step).number());
+        tr!(
+            self.lang,
+            "The hole {ids} may be left out, as no later step builds on it: {goto} fills it for you.",
+            "穴 {ids} は、あとのステップで使わないので省いてもかまいません。{goto} で埋めて先に進めます。"
+        )
     }
 
     pub fn list(&self, json: bool) -> Said<()> {
@@ -330,12 +464,13 @@ impl Learner {
             let record = progress.steps.get(&step.name).cloned().unwrap_or_default();
             let counted = |check: &&crate::checks::Check| check.tier != Tier::Long;
             let all = step.checks.iter().filter(counted).count();
-            let passed = if record.done.is_some() { all } else { record.passed.len().min(all) };
+            let changed = record.done.is_some() && !record.given_up && self.changed(step, &record);
+            let passed = if record.done.is_some() && !changed { all } else { record.passed.len().min(all) };
             let minutes: u32 = step.holes.iter().map(|hole| hole.minutes).sum();
             if json {
                 steps.push(serde_json::json!({
                     "step": step.name, "title": step.title.get(self.lang), "started": record.started > 0, "done": record.done,
-                    "given_up": record.given_up, "passed": passed, "checks": all, "checked": record.checked,
+                    "changed": changed, "given_up": record.given_up, "passed": passed, "checks": all, "checked": record.checked,
                     "hints": record.hints, "current": progress.current.as_ref() == Some(&step.name), "minutes": minutes}));
                 continue;
             }
@@ -345,6 +480,7 @@ impl Learner {
             let here = if progress.current.as_ref() == Some(&step.name) { ">" } else { " " };
             let (number, title) = (step.number(), step.title.get(self.lang));
             let state = match (record.done, record.given_up, record.started) {
+                (Some(_), false, _) if changed => tr!(self.lang, "done, and changed since", "完了後に変更あり"),
                 (Some(_), false, _) => tr!(self.lang, "done", "完了"),
                 (_, true, _) => tr!(self.lang, "done, with the solution", "完了 (解答あり)"),
                 (None, false, 0) => tr!(self.lang, "about {minutes} min", "目安 {minutes} 分"),
@@ -358,11 +494,16 @@ impl Learner {
         }
         let step = self.step(None)?;
         let record = progress.steps.get(&step.name).cloned().unwrap_or_default();
-        let command = match (record.started, record.done.is_some() || record.given_up) {
+        let done = record.given_up || record.done.is_some() && !self.changed(step, &record);
+        let command = match (record.started, done) {
             (0, false) => format!("cargo workbook start {}", step.number()),
             (_, false) => format!("cargo workbook check {}", step.number()),
             (_, true) => "cargo workbook next".to_owned(),
         };
+        let optional = self.left_out(step);
+        if !done && !optional.is_empty() {
+            self.say(format!("\n{}", folded("  ", &optional, columns())));
+        }
         self.say(tr!(self.lang, "\n  next: {command}", "\n  次の操作: {command}"));
         Ok(())
     }
@@ -376,7 +517,7 @@ impl Learner {
         Progress::change(&self.root, self.lang, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
-            (record.failed, record.passed) = (None, Vec::new());
+            (record.failed, record.compiler, record.passed) = (None, None, Vec::new());
             record.hints.clear();
         })?;
         let kept = shown(&self.root, &kept);
@@ -451,6 +592,9 @@ impl Learner {
         git.args(["--no-pager", "diff", "--no-index", "--no-prefix", &format!("--color={colour}")]);
         git.arg(format!("{}/src", before.short())).arg(format!("{}/src", step.short())).current_dir(folder.path());
         let status = git.status().map_err(|error| machine("git", error, self.lang))?;
+        if status.signal() == Some(SIGPIPE) {
+            std::process::exit(128 + SIGPIPE); // who reads has had enough: `diff 3 | head`
+        }
         // 1 means: there are differences.
         if status.code().is_some_and(|code| code <= 1) { Ok(()) } else { Err(Trouble::Machine("git diff".into())) }
     }
@@ -462,8 +606,10 @@ impl Learner {
         let solved = Progress::read(&self.root, self.lang)?;
         let started = solved.steps.get(&step.name).is_some_and(|record| record.started > 0);
         // A step that was skipped counts as done, and its copy may have open holes all the same.
-        let solved =
-            |step: &Step| solved.steps.get(&step.name).is_some_and(|record| record.done.is_some() && !record.given_up);
+        let solved = |step: &Step| {
+            let record = solved.steps.get(&step.name);
+            record.is_some_and(|record| record.done.is_some() && !record.given_up && !self.changed(step, record))
+        };
         if let Some(before) = earlier.last() {
             // What somebody has solved is theirs, and good enough.
             if !solved(before) || !before.copy(&self.root).exists() {
@@ -560,24 +706,25 @@ pub fn title(step: &Step, check: &str, lang: Lang) -> String {
 }
 
 /// What is shown of a check that has failed: expected, seen, the log, the hint.
-pub fn failure(step: &Step, red: &Red, lang: Lang, finished: bool) -> String {
-    let (title, number) = (title(step, red.check, lang), step.number());
+pub fn failure(step: &Step, red: &Red, lang: Lang, finished: bool, columns: usize) -> String {
+    let title = title(step, red.check, lang);
     let expected = text(step, red.check).map_or("", |text| text.why.get(lang));
     let mut all = tr!(lang, "  FAILED  {title} ({})", "  不合格  {title} ({})", red.check);
     let (of_expected, of_seen) = match lang {
         Lang::En => ("  expected: ", "  seen:     "),
         Lang::Ja => ("  期待する動作: ", "  実際の動作:   "),
     };
-    all += &format!("\n{}\n{}", folded(of_expected, expected), folded(of_seen, &red.seen));
+    all += &format!("\n{}\n{}", folded(of_expected, expected, columns), folded(of_seen, &red.seen, columns));
     let log = lines_that_matter(&red.log);
     if !log.is_empty() {
         all += &tr!(lang, "\n  the server log ends with:", "\n  サーバーログの最後の部分:");
         for line in &log[log.len().saturating_sub(12)..] {
-            all += &format!("\n{}", folded("    ", line));
+            all += &format!("\n{}", folded("    ", line, columns));
         }
     }
     if red.hint.is_some() && !finished {
-        all += &tr!(lang, "\n  next: cargo workbook hint {number}", "\n  次の操作: cargo workbook hint {number}");
+        // Of this step, since it is the one that was checked. A number would look like the level.
+        all += &tr!(lang, "\n  next: cargo workbook hint", "\n  次の操作: cargo workbook hint");
     }
     all
 }
@@ -595,14 +742,21 @@ pub fn lines_that_matter(log: &[String]) -> Vec<String> {
     log.iter().filter(matters).map(short).collect()
 }
 
-/// A text behind a heading, in lines that the terminal can show: wide letters take two places. Elsewhere it stays one line.
-fn folded(heading: &str, text: &str) -> String {
-    let wide = |text: &str| ratatui::text::Span::raw(text).width();
-    let room = match std::io::stdout().is_terminal().then(ratatui::crossterm::terminal::size) {
-        Some(Ok((columns, _))) if usize::from(columns) > wide(heading) + 20 => usize::from(columns) - wide(heading) - 1,
+/// How many columns the terminal has. A pipe gets whole lines.
+pub fn columns() -> usize {
+    match std::io::stdout().is_terminal().then(ratatui::crossterm::terminal::size) {
+        Some(Ok((columns, _))) => columns.into(),
         _ => usize::MAX,
-    };
-    let margin = " ".repeat(wide(heading));
+    }
+}
+
+/// How many columns a text takes: wide letters take two.
+pub fn wide(text: &str) -> usize {
+    ratatui::text::Span::raw(text).width()
+}
+
+/// A text in lines of at most so many columns.
+pub fn fold(text: &str, room: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
         let mut rest = line;
@@ -611,7 +765,7 @@ fn folded(heading: &str, text: &str) -> String {
             for (place, letter) in rest.char_indices() {
                 width += wide(letter.encode_utf8(&mut [0; 4]));
                 if width > room {
-                    end = blank.filter(|at| *at > 0).unwrap_or(place);
+                    end = blank.filter(|at| *at > 0).unwrap_or(place.max(letter.len_utf8()));
                     break;
                 }
                 // Between Japanese letters a line may end anywhere, but not before a full stop or a comma.
@@ -619,26 +773,32 @@ fn folded(heading: &str, text: &str) -> String {
                     blank = Some(place);
                 }
             }
-            lines.push(rest[..end].trim_end());
+            lines.push(rest[..end].trim_end().to_owned());
             rest = rest[end..].trim_start();
             if rest.is_empty() {
                 break;
             }
         }
     }
-    format!("{heading}{}", lines.join(&format!("\n{margin}")))
+    lines
 }
 
-/// A hint up to this level.
-pub fn hint_text(step: &Step, hint: &Hint, level: u8, lang: Lang) -> String {
-    let title = title(step, &hint.check, lang);
-    let mut all = tr!(lang, "Hint for \"{title}\":", "「{title}」のヒント:");
+/// A text behind a heading, in lines that fit into so many columns, if that leaves room enough.
+fn folded(heading: &str, text: &str, columns: usize) -> String {
+    let room =
+        if columns != usize::MAX && columns > wide(heading) + 20 { columns - wide(heading) - 1 } else { usize::MAX };
+    format!("{heading}{}", fold(text, room).join(&format!("\n{}", " ".repeat(wide(heading)))))
+}
+
+/// A hint up to this level, and what shows one more.
+fn hint_text(step: &Step, heading: String, hint: &Hint, level: u8, more: &str, lang: Lang, columns: usize) -> String {
+    let mut all = heading;
     for (number, text) in [&hint.question, &hint.clue, &hint.answer].into_iter().enumerate().take(usize::from(level)) {
-        all += &format!("\n{}", folded(&format!("  {}/3  ", number + 1), text.get(lang)));
+        all += &format!("\n{}", folded(&format!("  {}/3  ", number + 1), text.get(lang), columns));
     }
     let number = step.number();
     all += &match level {
-        0..3 => tr!(lang, "\n  more: cargo workbook hint {number}", "\n  さらに詳しく: cargo workbook hint {number}"),
+        0..3 => tr!(lang, "\n  more: {more}", "\n  さらに詳しく: {more}"),
         _ => tr!(
             lang,
             "\n  if nothing helps: cargo workbook solution {number} --give-up",

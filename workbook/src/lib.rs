@@ -10,6 +10,8 @@ pub mod checks;
 pub mod cli;
 pub mod cluster;
 #[cfg(feature = "learner")]
+mod compiler;
+#[cfg(feature = "learner")]
 pub mod course;
 #[cfg(feature = "learner")]
 pub mod doctor;
@@ -42,6 +44,17 @@ pub mod transcript;
 
 #[cfg(feature = "learner")]
 mod watch;
+
+/// `cargo workbook diff 3 | head`: whoever reads has had enough. That is no error of ours, and needs no words.
+pub fn quiet_pipes() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.to_string().contains("failed printing to std") {
+            std::process::exit(141); // as by SIGPIPE
+        }
+        usual(panic);
+    }));
+}
 
 pub use environment::Environment;
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use workbook::{Environment, Lang, run};
 
 fn main() -> ExitCode {
+    workbook::quiet_pipes();
     // `scripts/run` has chosen a step, and there is nothing else that it could mean.
     if std::env::args().nth(1).as_deref() == Some("run") && std::env::var_os("WORKBOOK_RUN").is_some() {
         return live();

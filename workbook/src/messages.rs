@@ -153,8 +153,8 @@ impl Message {
             ),
             Waiting => ("Waiting for the worker to report itself".into(), "ワーカーからの起動の報告を待っています".into()),
             Alive { step, seconds } => (
-                format!("{step} is alive (after {seconds} s)."),
-                format!("{step} のワーカーが動作しています (所要時間 {seconds} 秒)。"),
+                format!("{step} is alive (after {seconds} s, with the build)."),
+                format!("{step} のワーカーが動作しています (ビルドを含めて {seconds} 秒)。"),
             ),
             ProcessTable => (
                 "In the process table, a child of the postmaster:".into(),

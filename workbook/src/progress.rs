@@ -15,6 +15,9 @@ use std::time::SystemTime;
 pub struct Progress {
     /// The form of this file.
     pub schema: u32,
+    /// The language that was chosen with `--lang`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lang: Option<String>,
     /// The step that commands without a number mean.
     pub current: Option<String>,
     /// The steps that have been started, by their full names.
@@ -34,10 +37,14 @@ pub struct Step {
     pub passed: Vec<String>,
     /// When all checks passed for the first time.
     pub done: Option<u64>,
+    /// What the copy was when all checks passed for the last time: its fingerprint.
+    pub green: Option<String>,
     /// Whether the solution was asked for before that, or the step was skipped with `goto`.
     pub given_up: bool,
     /// What failed the last time.
     pub failed: Option<Failed>,
+    /// The compiler's first error, if the copy did not compile the last time.
+    pub compiler: Option<String>,
     /// How many levels of each hint have been read.
     pub hints: BTreeMap<String, u8>,
 }

@@ -7,6 +7,7 @@ use crate::said::{Said, Trouble, machine};
 use crate::tr;
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Which holes of a copy are open.
@@ -122,15 +123,76 @@ pub fn solutions(step: &Step) -> Result<Vec<Solution>, String> {
     step.holes.iter().map(solution).collect()
 }
 
+/// A hole whose marks still stand in a learner's copy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OpenHole {
+    /// The hole.
+    pub id: String,
+    /// The file, relative to the copy.
+    pub file: PathBuf,
+    /// From its first mark to its last one.
+    pub lines: RangeInclusive<usize>,
+    /// Is there still what `start` has written?
+    pub untouched: bool,
+}
+
+/// The holes of a copy, in the order of the exercise.
+pub fn open_holes(step: &Step, copy: &Path) -> Vec<OpenHole> {
+    let mut found = Vec::new();
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for entry in fs::read_dir(copy.join("src")).into_iter().flatten().flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        for hole in &step.holes {
+            let at = |mark: &str| lines.iter().position(|line| is_mark(line, mark, &hole.id));
+            let (Some(first), Some(last)) = (at("vvv"), at("^^^")) else { continue };
+            // Whoever changes the indentation or the comment has not begun yet.
+            let code = |lines: &[&str]| {
+                words(&lines.iter().filter(|l| !l.trim().starts_with("//")).copied().collect::<Vec<_>>().join("\n"))
+            };
+            let untouched = lines.get(first + 1..last).is_some_and(|inside| code(inside) == words(&hole.stub));
+            let file = Path::new("src").join(entry.file_name());
+            found.push(OpenHole { id: hole.id.clone(), file, lines: first + 1..=last + 1, untouched });
+        }
+    }
+    found.sort_by_key(|open| step.holes.iter().position(|hole| hole.id == open.id));
+    found
+}
+
+/// What a copy is at this moment, in a few letters: another copy has others. None if it is not there.
+pub fn fingerprint(copy: &Path) -> Option<String> {
+    let mut files = Vec::new();
+    for folder in [copy.to_path_buf(), copy.join("src")] {
+        for entry in fs::read_dir(folder).ok()?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Not what editors leave.
+            if [".rs", ".toml", ".control", ".sql"].iter().any(|end| name.ends_with(end)) {
+                files.push((name, fs::read(entry.path()).ok()?));
+            }
+        }
+    }
+    files.sort();
+    // FNV-1a: the standard library's may be another one after an update.
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = files.iter().fold(0xcbf2_9ce4_8422_2325, |hash, (name, bytes)| {
+        let hash = name.as_bytes().iter().chain(&[0]).fold(hash, step);
+        bytes.iter().chain(&bytes.len().to_le_bytes()).fold(hash, step)
+    });
+    Some(format!("{hash:016x}"))
+}
+
+/// Is this line the mark of this hole, in whichever language?
+fn is_mark(line: &str, mark: &str, id: &str) -> bool {
+    ["HOLE", "穴"].iter().any(|word| {
+        let rest = line.trim().strip_prefix(&format!("// {mark} {word} {id}"));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    })
+}
+
 /// Types the solution of a hole into a file that has it open: for tests.
 pub fn type_in(text: &str, solution: &Solution) -> String {
     let id = &solution.id;
-    let is = |line: &str, mark: &str| {
-        ["HOLE", "穴"].iter().any(|word| {
-            let rest = line.trim().strip_prefix(&format!("// {mark} {word} {id}"));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-        })
-    };
+    let is = |line: &str, mark: &str| is_mark(line, mark, id);
     let mut result = String::new();
     let mut skipping = false;
     for line in text.lines() {

@@ -2,11 +2,16 @@
 //! (green), `next`, to the end of step 7. Only the holes' answers are typed. What was printed is compared with `tests/path/LANG.txt`;
 //! `UPDATE_TRANSCRIPTS=1` writes it anew.
 
-use std::fs;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 use workbook::Lang;
-use workbook::course;
+use workbook::course::{self, Step};
 use workbook::starter;
 
 struct World {
@@ -39,6 +44,7 @@ impl World {
             read -r cache here target <<< "$real"
             mkdir -p "$T/wb" "$T/c"
             tar --exclude=./target --exclude=./.git --exclude=./work --exclude=./book -cf - . | tar -C "$T/wb" -xf -
+            cp --parents book/*/src/worker_spi.md "$T/wb" # named at the end of step 7
             ln -s "$cache/dl" "$T/c/dl"; ln -s "$cache/tools" "$T/c/tools"
             new=$(cd "$T/wb"; WORKBOOK_CACHE=$T/c; export WORKBOOK_CACHE; . scripts/lib/common.sh; echo "$HERE")
             mkdir -p "$new/pg"; cp -al "$here/pg/18" "$new/pg/18" 2> /dev/null || cp -a "$here/pg/18" "$new/pg/18"
@@ -52,8 +58,8 @@ impl World {
         self.folder.path().join("wb")
     }
 
-    /// Types `cargo workbook ...`, and returns what is printed, and the exit code.
-    fn type_in(&self, arguments: &str, lang: Lang) -> (String, i32) {
+    /// `cargo workbook ...`, with both of its outputs in one.
+    fn command(&self, arguments: &str, lang: Lang) -> Command {
         let mut command = bash(&format!("exec \"$WORKBOOK\" {arguments} 2>&1"));
         command
             .current_dir(self.root())
@@ -64,7 +70,21 @@ impl World {
             .env("WORKBOOK_LANG", lang.name())
             .env_remove("PG_CONFIG")
             .env_remove("WORKBOOK_PG");
-        let out = command.output().unwrap();
+        command
+    }
+
+    /// Types the answers into all holes of a step.
+    fn fill(&self, step: &Step) {
+        let copy = step.copy(&self.root());
+        for solution in starter::solutions(step).unwrap() {
+            let file = copy.join(&solution.file);
+            fs::write(&file, starter::type_in(&fs::read_to_string(&file).unwrap(), &solution)).unwrap();
+        }
+    }
+
+    /// Types `cargo workbook ...`, and returns what is printed, and the exit code.
+    fn type_in(&self, arguments: &str, lang: Lang) -> (String, i32) {
+        let out = self.command(arguments, lang).output().unwrap();
         (String::from_utf8_lossy(&out.stdout).into_owned(), out.status.code().unwrap_or(-1))
     }
 }
@@ -119,18 +139,33 @@ fn walk(lang: Lang) {
         transcript += &format!("$ cargo workbook {arguments}\n{}[{code}]\n\n", steady(&text));
     };
     command("start 1", 0);
-    for step in &steps {
+    for (number, step) in steps.iter().enumerate() {
         command("check", 1);
         command("hint", 0);
         command("next", 2); // not yet
         let copy = step.copy(&world.root());
-        for solution in starter::solutions(step).unwrap() {
-            let file = copy.join(&solution.file);
-            fs::write(&file, starter::type_in(&fs::read_to_string(&file).unwrap(), &solution)).unwrap();
+        if number == 0 {
+            // Something that the compiler refuses, at the end of the second hole.
+            let file = copy.join("src/lib.rs");
+            let before = fs::read_to_string(&file).unwrap();
+            let hole = &starter::open_holes(step, &copy)[1];
+            let mut lines: Vec<_> = before.lines().collect();
+            lines.insert(hole.lines.end() - 1, "    BackgroundWorker::wait_latch(Some(PAUSE));");
+            fs::write(&file, lines.join("\n") + "\n").unwrap();
+            command("check", 1);
+            command("hint", 0);
+            fs::write(&file, before).unwrap();
         }
+        world.fill(step);
         command("check", 0);
         command("next", 0);
     }
+    // What was green, and is something else now.
+    let file = steps[6].copy(&world.root()).join("src/lib.rs");
+    let before = fs::read_to_string(&file).unwrap();
+    fs::write(&file, before.clone() + "// more\n").unwrap();
+    command("next", 2);
+    fs::write(&file, before).unwrap();
     command("list", 0);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/path/{}.txt", lang.name()));
     if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
@@ -154,6 +189,152 @@ fn from_start_to_end_in_english() {
 #[test]
 fn from_start_to_end_in_japanese() {
     walk(Lang::Ja);
+}
+
+/// A program that goes on printing, and all that it has printed.
+struct Running {
+    child: Child,
+    output: Receiver<Vec<u8>>,
+    printed: Vec<u8>,
+}
+
+impl Running {
+    fn new(child: Child, mut reader: impl Read + Send + 'static) -> Self {
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, output, printed: Vec::new() }
+    }
+
+    /// Waits until this is to be seen in what was printed, as `look` shows it.
+    fn wait_for(&mut self, words: &str, look: impl Fn(&[u8]) -> String) {
+        let end = Instant::now() + Duration::from_secs(180);
+        while !look(&self.printed).contains(words) {
+            let left = end.saturating_duration_since(Instant::now());
+            let more = self.output.recv_timeout(left);
+            self.printed.extend(more.unwrap_or_else(|why| panic!("{words}: {why}: {}", look(&self.printed))));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Without a terminal, and where the system sends no events of files.
+#[test]
+fn watching_line_by_line() {
+    let world = World::new();
+    let steps = course::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(Lang::En)));
+    assert_eq!(world.type_in("start 1", Lang::En).1, 0);
+    let mut command = world.command("watch", Lang::En);
+    let mut child = command.env("WORKBOOK_POLL", "1").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let output = child.stdout.take().unwrap();
+    let mut watch = Running::new(child, output);
+    let text = |printed: &[u8]| String::from_utf8_lossy(printed).into_owned();
+    watch.wait_for("the folder is looked at every second", text);
+    watch.wait_for("  FAILED  The worker lives (alive)", text);
+    world.fill(&steps[0]);
+    watch.wait_for("-- saved: checking", text);
+    watch.wait_for("All checks have passed", text);
+}
+
+/// The lines of a terminal, as far as ratatui uses it: it moves the cursor, and prints.
+fn screen(printed: &[u8], columns: usize, rows: usize) -> String {
+    let text = String::from_utf8_lossy(printed);
+    let mut cells = vec![vec![' '; columns + 1]; rows];
+    let (mut y, mut x) = (0, 0);
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\u{1b}' {
+            if letters.next() != Some('[') {
+                continue;
+            }
+            let mut code = String::new();
+            let end = letters.by_ref().find(|letter| {
+                let ends = letter.is_ascii_alphabetic();
+                if !ends {
+                    code.push(*letter);
+                }
+                ends
+            });
+            if end == Some('H') {
+                let mut numbers = code.split(';').map(|number| number.parse().unwrap_or(1));
+                (y, x) = (numbers.next().unwrap_or(1) - 1, numbers.next().unwrap_or(1) - 1);
+            } else if end == Some('J') {
+                cells.iter_mut().for_each(|line| line.fill(' '));
+            }
+        } else if let Some(cell) = cells.get_mut(y).and_then(|line| line.get_mut(x)) {
+            *cell = letter;
+            x += 1;
+            if cells[y].get(x) == Some(&'\0') {
+                cells[y][x] = ' '; // of a wide letter that is gone
+            }
+            if letter >= '\u{2e80}' {
+                // A wide letter has covered the next place.
+                cells[y][x.min(columns)] = '\0';
+                x += 1;
+            }
+        }
+    }
+    let line =
+        |line: &Vec<char>| line.iter().filter(|letter| **letter != '\0').collect::<String>().trim_end().to_owned();
+    cells.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// On a terminal of 80 columns, and on a narrow one: the verdict, the keys, and the terminal as it was at the end.
+#[test]
+fn watching_on_a_screen() {
+    let world = World::new();
+    let steps = course::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(Lang::En)));
+    assert_eq!(world.type_in("start 1", Lang::En).1, 0);
+    let copy = steps[0].copy(&world.root()).join("src/lib.rs");
+    let starter = fs::read_to_string(&copy).unwrap();
+    for (lang, columns, [failed, passed, question, no_check]) in [
+        (Lang::En, 80, ["FAILED: The worker lives", "all checks passed", "any other key: no", "failed in the last"]),
+        (Lang::Ja, 40, ["不合格: ワーカーが動いている", "すべて合格", "ほかのキー: いいえ", "失敗したものは"]),
+    ] {
+        fs::write(&copy, &starter).unwrap();
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+        let theirs = File::options().read(true).write(true).open(name).unwrap();
+        tcsetwinsize(&theirs, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        let mut command = world.command("watch", lang);
+        command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap()).stderr(theirs);
+        let child = command.spawn().unwrap();
+        drop(command); // it holds their end of the terminal
+        let mut keys = File::from(ours);
+        let mut watch = Running::new(child, keys.try_clone().unwrap());
+        // Where a line ends depends on the width.
+        let look = |printed: &[u8]| screen(printed, columns.into(), 24).replace('\n', "");
+        let mut press = |key: &[u8]| keys.write_all(key).unwrap();
+        watch.wait_for(failed, look);
+        press(b"h");
+        watch.wait_for("1/3", look);
+        press(b"h");
+        watch.wait_for("2/3", look);
+        press(b"r");
+        watch.wait_for(question, look);
+        press(b"x");
+        world.fill(&steps[0]);
+        watch.wait_for(passed, look);
+        press(b"h");
+        watch.wait_for(no_check, look);
+        press(b"q");
+        watch.wait_for("\u{1b}[?1049l", |printed| String::from_utf8_lossy(printed).into_owned());
+        assert!(watch.child.wait().unwrap().success());
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ regexes! {
     COMPILER = r"on \S+, compiled by .*?, 64-bit";
     WAITED = r"^(Another set-up of this workbook is running\. Waiting for it|    Blocking waiting for file lock on|  source of PostgreSQL \d+: )";
     IO_WORKER = r"(postgres: io worker )\d+";
-    AFTER = r"\(after \d+ s\)";
+    AFTER = r"\(after \d+ s, ";
     ANY_PORT = r"(\bport |-p |\.s\.PGSQL\.)\d{4,5}\b";
     CHECKOUT = r"bgworkbook/[0-9a-f]{8}\b";
     ELAPSED = r"^(\s*(?:\d+ +){2}\S+ +)[RSD](\S* +)\d\d:\d\d ";
@@ -378,7 +378,7 @@ impl Record {
                 format!("Thu Jan  1 {} 2026 (every {}s)", &shown_time(at)[11..], &parts[1])
             });
             let text = COMPILER.replace(&text, "on x86_64-pc-linux-gnu, compiled by gcc, 64-bit");
-            let text = AFTER.replace(&text, "(after 2 s)");
+            let text = AFTER.replace(&text, "(after 2 s, ");
             let text = ELAPSED.replace(&text, "${1}S${2}00:00 ");
             // Which of them gets which number is a matter of chance.
             let text = IO_WORKER.replace(&text, |parts: &Captures| {
