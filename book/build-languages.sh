@@ -12,3 +12,10 @@ esac
 "$mdbook" build "$here/en" --dest-dir "$PWD/../html/en" &
 "$mdbook" build "$here/ja" --dest-dir "$PWD/../html/ja"
 wait $!
+
+# mdBook knows the titles of notes in English only.
+cd ../html/ja
+grep -l 'class="blockquote-tag-title"' ./*.html | while read -r page; do
+  sed '/class="blockquote-tag-title"/,/<\/p>/{s,</svg>Note</p>,</svg>メモ</p>,;s,</svg>Tip</p>,</svg>ヒント</p>,;s,</svg>Important</p>,</svg>重要</p>,;s,</svg>Warning</p>,</svg>注意</p>,;s,</svg>Caution</p>,</svg>警告</p>,;}' \
+    "$page" > "$page.new" && mv "$page.new" "$page"
+done
