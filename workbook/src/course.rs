@@ -74,12 +74,19 @@ pub struct Hint {
     /// It fits only if one of these is in what the check has said, or in the log. None: it always fits.
     #[serde(default)]
     pub says: Vec<String>,
+    /// Whether it is on the rescue card, which has room for the likeliest only.
+    #[serde(default = "yes")]
+    pub card: bool,
     /// Level 1: a question.
     pub question: Bilingual,
     /// Level 2: where to look.
     pub clue: Bilingual,
     /// Level 3: nearly the answer.
     pub answer: Bilingual,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]

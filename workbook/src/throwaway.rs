@@ -10,7 +10,7 @@ use crate::told::{Failed, Told};
 use postgres::{Client, Config, NoTls};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -223,10 +223,7 @@ impl Throwaway {
 
     /// A failure with the last lines of the server log below it.
     pub fn failure(&self, what: impl Into<Told>) -> Failure {
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        let log = lines[lines.len().saturating_sub(25)..].iter().map(|line| (*line).to_owned()).collect();
-        Failed { what: what.into(), log }.into()
+        Failed { what: what.into(), log: tail(&self.log()) }.into()
     }
 
     /// Starts the server and waits until it accepts connections (or, a standby without them, until it runs).
@@ -327,7 +324,7 @@ impl Throwaway {
         // A worker that is wrong may hold a lock for ever: no statement of ours waits for ever.
         config.options(&format!("-c statement_timeout={}s", limit().as_secs().max(10)));
         config.connect(NoTls).map_err(|error| {
-            let why = reason(&error);
+            let why = answer(&error);
             self.failure(tell!(
                 "no connection to the database {database} as {user}: {why}",
                 "データベース {database} に {user} として接続できませんでした: {why}"
@@ -399,9 +396,32 @@ impl Throwaway {
     }
 }
 
+/// The last lines of a log.
+fn tail(log: &str) -> Vec<String> {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(25)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+thread_local! {
+    /// The ends of the logs of the clusters that are gone, the latest last. An error that an SQL statement has met knows no cluster.
+    static LOGS: RefCell<Vec<Vec<String>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The end of the log in which the server has written this message, of the clusters that this thread had last.
+pub fn log_with(message: &str) -> Vec<String> {
+    let has = |log: &&Vec<String>| log.iter().any(|line| line.contains(message));
+    LOGS.with_borrow(|logs| logs.iter().rev().find(has).cloned()).unwrap_or_default()
+}
+
 impl Drop for Throwaway {
     fn drop(&mut self) {
-        let trap = self.log().lines().find(|line| line.starts_with("TRAP:")).map(str::to_owned);
+        let log = self.log();
+        LOGS.with_borrow_mut(|logs| {
+            logs.push(tail(&log));
+            let old = logs.len().saturating_sub(2); // a check has at most two clusters
+            logs.drain(..old);
+        });
+        let trap = log.lines().find(|line| line.starts_with("TRAP:")).map(str::to_owned);
         self.guard.clean_up();
         // A PostgreSQL with assertions goes through recovery after one that failed: a check that expects a crash would not notice.
         if let Some(trap) = trap
@@ -589,6 +609,18 @@ fn cmdline(pid: i32) -> Option<String> {
 /// A failure in English words: of an error of the server, what the server has said.
 pub fn explain(failure: &Failure) -> String {
     Failed::of(failure).text(Lang::En)
+}
+
+/// All that the server has answered: the reason, and what it has added.
+pub fn answer(error: &postgres::Error) -> String {
+    let mut text = reason(error);
+    let db = error.as_db_error();
+    for (name, more) in [("DETAIL", db.and_then(|db| db.detail())), ("HINT", db.and_then(|db| db.hint()))] {
+        if let Some(more) = more {
+            text += &format!("\n{name}:  {more}");
+        }
+    }
+    text
 }
 
 /// What the server has answered, or why there was no answer.

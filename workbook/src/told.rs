@@ -2,7 +2,7 @@
 //! a test find the English words, whatever the learner reads.
 
 use crate::messages::Lang;
-use crate::throwaway::{Failure, reason};
+use crate::throwaway::{Failure, answer, log_with};
 use std::fmt;
 use std::time::Duration;
 
@@ -90,8 +90,10 @@ impl Failed {
         } else if let Some(told) = failure.downcast_ref::<Told>() {
             told.clone()
         } else if let Some(error) = failure.downcast_ref::<postgres::Error>() {
-            let why = reason(error);
-            tell!("an SQL statement failed: {why}", "SQL 文がエラーになりました: {why}")
+            let why = answer(error);
+            let message = error.as_db_error().map(|db| db.message());
+            let what = tell!("an SQL statement failed: {why}", "SQL 文がエラーになりました: {why}");
+            return Self { what, log: message.map(log_with).unwrap_or_default() };
         } else {
             failure.to_string().into()
         };

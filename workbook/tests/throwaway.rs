@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use workbook::Lang;
 use workbook::throwaway::{Installation, Mode, Result, Throwaway, gone, limit, signal};
+use workbook::told::Failed;
 
 fn installation() -> Result<Arc<Installation>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
@@ -66,6 +68,26 @@ fn a_wait_ends_with_the_log() -> Result<()> {
         .to_string();
     assert!(error.starts_with("no moon within 0.1 s"), "{error}");
     assert!(error.contains("database system is ready to accept connections"), "{error}");
+    Ok(())
+}
+
+/// An SQL error says all that the server has answered, and shows the log of the cluster that answered, though that is gone by then.
+#[test]
+fn an_sql_error_is_shown_with_the_log() -> Result<()> {
+    let installation = installation()?;
+    let fails = || -> Result<()> {
+        let (one, other) = (Throwaway::new(&installation, &[])?, Throwaway::new(&installation, &[])?);
+        one.start()?;
+        other.start()?;
+        let mut client = one.connect("postgres")?;
+        Ok(client.batch_execute("DO $$ BEGIN RAISE 'no moon' USING DETAIL = 'Clouds.', HINT = 'Wait.'; END $$")?)
+    };
+    let failed = Failed::of(&fails().expect_err("it raises an error"));
+    let answer = "ERROR P0001: no moon\nDETAIL:  Clouds.\nHINT:  Wait.";
+    assert_eq!(failed.what.get(Lang::En), format!("an SQL statement failed: {answer}"));
+    assert_eq!(failed.what.get(Lang::Ja), format!("SQL 文がエラーになりました: {answer}"));
+    assert!(failed.log.iter().any(|line| line.ends_with("ERROR:  no moon")), "{:?}", failed.log);
+    assert!(failed.log.iter().any(|line| line.contains("STATEMENT:  DO")), "{:?}", failed.log);
     Ok(())
 }
 

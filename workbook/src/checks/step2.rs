@@ -27,7 +27,16 @@ fn has_rows(subject: &Subject) -> Result<()> {
             "no row of worker {number} with a database in pg_stat_activity",
             "データベースに接続したワーカー {number} の行が pg_stat_activity に現れませんでした。"
         );
-        let (database, role, kind) = server.eventually(missing, limit(), || row(&server, pid).ok().flatten())?;
+        let found = server.eventually(missing, limit(), || row(&server, pid).ok().flatten());
+        // A connection to no database has a row, too: it sees the shared catalogs.
+        let nowhere = "SELECT FROM pg_stat_activity WHERE pid = $1 AND datname IS NULL AND usename IS NOT NULL";
+        if found.is_err() && server.connect("template1")?.query_opt(nowhere, &[&pid])?.is_some() {
+            return Err(server.failure(tell!(
+                "worker {number} has a row in pg_stat_activity, and its datname is NULL: it is connected to no database",
+                "pg_stat_activity にワーカー {number} の行はありますが、datname が NULL です。どのデータベースにも接続していません。"
+            )));
+        }
+        let (database, role, kind) = found?;
         let right = database == "postgres" && role == "postgres" && kind == subject.step;
         expect(&server, right, || {
             tell!(
