@@ -289,7 +289,12 @@ mod step7 {
                 .raise();
         }
         let stopped = "SELECT pg_catalog.pg_terminate_backend($1, 10000)";
-        matches!(Spi::get_one_with_args::<bool>(stopped, &[pid.into()]), Ok(Some(true)))
+        ask(stopped, pid) == Some(true)
+    }
+
+    /// One value, if there is a row. `Spi::get_one` would take a transaction ID, and on a standby there is none.
+    fn ask<T: FromDatum + IntoDatum>(sql: &str, pid: i32) -> Option<T> {
+        Spi::connect(|client| client.select(sql, Some(1), &[pid.into()]).ok()?.first().get_one().ok()?)
     }
 
     /// What kind of process this is, whoever asks.
@@ -301,9 +306,9 @@ mod step7 {
             pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
             let inside = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
             pg_sys::SetUserIdAndSecContext(pg_sys::BOOTSTRAP_SUPERUSERID.into(), inside);
-            let answer = Spi::get_one_with_args::<String>(asked, &[pid.into()]);
+            let answer = ask(asked, pid);
             pg_sys::SetUserIdAndSecContext(user, context);
-            answer.unwrap_or_default() // no such process: no row, which is Err here
+            answer
         }
     }
 }

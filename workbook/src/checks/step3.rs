@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 pub const CHECKS: &[Check] = &[
     Check { id: "counts", tier: Tier::Quick, run: counts },
     Check { id: "missing_total", tier: Tier::Quick, run: missing_total },
+    Check { id: "nothing_left", tier: Tier::Full, run: nothing_left },
     Check { id: "poison", tier: Tier::Full, run: poison },
     Check { id: "statistics", tier: Tier::Full, run: statistics },
     Check { id: "idle_writes_nothing", tier: Tier::Full, run: idle_writes_nothing },
@@ -40,6 +41,40 @@ fn missing_total(subject: &Subject) -> Result<()> {
             "total は 7 のはずですが、{seen} でした。delta が失われています。"
         )
     })
+}
+
+/// Both workers have seen a delta and wait for the total, and when they get it the delta is gone. That is no error.
+fn nothing_left(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let schema = subject.short();
+    let mut other = server.connect("postgres")?;
+    client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('total', 0)"))?;
+    client.batch_execute(&format!("BEGIN; SELECT FROM {schema}.counted WHERE type = 'total' FOR UPDATE"))?;
+    other.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 1)"))?;
+    let mut waiting = |expected: i64| {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1 AND wait_event_type = 'Lock'";
+        let missing = tell!(
+            "{expected} workers that wait for a lock were not seen",
+            "ロックを待つワーカーが {expected} 個になりませんでした。"
+        );
+        server.eventually(missing, limit(), || {
+            (other.query_one(sql, &[&subject.step]).ok()?.get::<_, i64>(0) == expected).then_some(())
+        })
+    };
+    waiting(2)?;
+    client.batch_execute(&format!("DELETE FROM {schema}.counted WHERE type = 'delta'; COMMIT"))?;
+    waiting(0)?;
+    // What each worker had to say stands in the log when it has ended: a worker of this step finishes its cycle before.
+    drop((client, other));
+    server.stop(Mode::Fast)?;
+    let log = server.log();
+    if let Some(line) = log.lines().find(|line| line.contains("rolled back")) {
+        return Err(server.failure(tell!(
+            "a worker found nothing to do, and has reported an error: {line}",
+            "することがなかっただけなのに、ワーカーがエラーを報告しました: {line}"
+        )));
+    }
+    Ok(())
 }
 
 /// A delta that overflows the total: rolled back, one line in the log for each nap, no CPU burnt, and all goes on once it is gone.

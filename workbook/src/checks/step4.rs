@@ -2,7 +2,7 @@
 
 use super::{Check, Random, Subject, Tier, expect, ready, refused, total};
 use crate::tell;
-use crate::throwaway::{Result, Throwaway, children, gone, limit, signal};
+use crate::throwaway::{Result, Throwaway, children, gone, limit, reason, signal};
 use postgres::Client;
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ fn reload(subject: &Subject) -> Result<()> {
     let (server, mut client) = ready(subject, &[&format!("{short}.naptime = '1h'")])?;
     let mark = server.mark();
     set(&mut client, &format!("{short}.naptime"), "'50ms'")?;
-    server.wait_log(mark, "settings reloaded, naptime is 50ms")?;
+    server.wait_log(mark, &format!("{}: settings reloaded, naptime is 50ms", subject.worker(1)))?;
     naps_are_short(subject, &server, &mut client)
 }
 
@@ -63,7 +63,16 @@ fn bad_value(subject: &Subject) -> Result<()> {
         ("nonsense", "1", unknown),
     ] {
         let sql = format!("ALTER SYSTEM SET {short}.{setting} = {value}");
-        refused(&server, &mut client, &sql, &format!("ERROR {code}"))?;
+        let error = refused(&server, &mut client, &sql, &format!("ERROR {code}"))?;
+        // Here only the hook knows the reason.
+        let detail = error.as_db_error().and_then(|db| db.detail()).unwrap_or_default();
+        expect(&server, setting != "database" || !detail.is_empty(), || {
+            let seen = reason(&error);
+            tell!(
+                "{short}.database: the refusal has no DETAIL, which would give the reason: {seen}",
+                "{short}.database: 値を拒否した理由を示す DETAIL がありません: {seen}"
+            )
+        })?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{Check, Subject, Tier, expect, number, ready};
 use crate::tell;
-use crate::throwaway::{Result, Throwaway, limit};
+use crate::throwaway::{Mode, Result, Throwaway, limit, signal};
 use postgres::Client;
 use std::time::SystemTime;
 
@@ -60,6 +60,11 @@ fn before_during_after(subject: &Subject) -> Result<()> {
         )
     })?;
     client.batch_execute(&format!("BEGIN; LOCK TABLE {}.counted", subject.short()))?;
+    // It waits for the lock in the first transaction of a cycle, by which time it has reported all that there is.
+    in_state(&server, &mut other, pid, "active")?;
+    let missing = tell!("the worker did not wait for the lock", "ワーカーがロック待ちになりませんでした。");
+    let waits = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'";
+    server.eventually(missing, limit(), || other.query_opt(waits, &[&pid]).ok()?.map(drop))?;
     let during = in_state(&server, &mut other, pid, "active")?;
     let (query, xact) = (during.query.clone(), during.xact_start);
     expect(&server, query.contains("counted") && xact.is_some(), || {
@@ -71,6 +76,14 @@ fn before_during_after(subject: &Subject) -> Result<()> {
     })?;
     expect(&server, during.query_start > before.query_start, || {
         tell!("query_start has not moved", "query_start が変わっていません。")
+    })?;
+    let early = xact.zip(during.query_start).and_then(|(xact, query)| xact.duration_since(query).ok());
+    let early = early.unwrap_or_default().as_secs_f64();
+    expect(&server, early == 0.0, || {
+        tell!(
+            "query_start is {early:.3} s before xact_start: it is the time of the statement before",
+            "query_start が xact_start より {early:.3} 秒前です。1 つ前の文の時刻が残っています。"
+        )
     })?;
     client.batch_execute("COMMIT")?;
     let after = in_state(&server, &mut other, pid, "idle")?;
@@ -86,14 +99,30 @@ fn before_during_after(subject: &Subject) -> Result<()> {
 
 /// The statement that failed is in the log, below the error.
 fn failed_statement(subject: &Subject) -> Result<()> {
-    let (server, mut client) = ready(subject, &[])?;
     let schema = subject.short();
+    let (server, mut client) = ready(subject, &[&format!("{schema}.total_workers = 1")])?;
+    let pid = subject.pid(&server, 1)?;
+    client.batch_execute(&format!("ALTER SYSTEM SET {schema}.naptime = '1h'"))?;
+    client.batch_execute("SELECT pg_reload_conf()")?;
+    server.wait_log(0, "settings reloaded")?;
     let mark = server.mark();
     client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('total', 2147483647), ('delta', 1)"))?;
+    signal(pid, "USR1")?; // sets the latch
     server.wait_log(mark, "integer out of range")?;
     let line = server.wait_log(mark, "STATEMENT:  WITH deleted AS")?;
     expect(&server, line.contains(&format!("DELETE FROM {schema}.counted")), || {
         tell!("another statement is in the log: {line}", "ログにあるのは別の文です: {line}")
+    })?;
+    // Now the worker rests. The next line that it writes is about no statement.
+    let mark = server.mark();
+    server.reload()?;
+    server.wait_log(mark, "settings reloaded")?;
+    server.stop(Mode::Fast)?;
+    let log = server.log();
+    let stays = log[mark..].lines().find(|line| line.contains("STATEMENT:"));
+    expect(&server, stays.is_none(), || {
+        let line = stays.unwrap_or_default();
+        tell!("a statement below a line that has none: {line}", "文と関係のない行の下に文が記録されました: {line}")
     })
 }
 

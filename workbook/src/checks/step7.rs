@@ -2,14 +2,17 @@
 
 use super::{Check, Subject, Tier, expect, number, ready, refused, total_is};
 use crate::tell;
-use crate::throwaway::{Mode, Result, Throwaway, gone, limit, reason, signal};
+use crate::throwaway::{Mode, Result, Throwaway, answer, gone, limit, reason, signal};
 use crate::told::Told;
 use postgres::Client;
+use postgres::error::SqlState;
+use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
     Check { id: "launch", tier: Tier::Quick, run: launch },
     Check { id: "reasons", tier: Tier::Quick, run: reasons },
     Check { id: "not_preloaded", tier: Tier::Full, run: not_preloaded },
+    Check { id: "on_a_standby", tier: Tier::Full, run: on_a_standby },
     Check { id: "after_a_crash", tier: Tier::Full, run: after_a_crash },
     Check { id: "no_slot_left", tier: Tier::Full, run: no_slot_left },
     Check { id: "rights", tier: Tier::Full, run: rights },
@@ -88,7 +91,33 @@ fn reasons(subject: &Subject) -> Result<()> {
         refused(&server, &mut client, &sql, expected)?;
     }
     // They have said why before they end.
-    server.eventually(some_left(), limit(), || (dynamic(&mut client).ok()? == 0).then_some(()))
+    server.eventually(some_left(), limit(), || (dynamic(&mut client).ok()? == 0).then_some(()))?;
+    noticed_at_once(&server, &mut client)
+}
+
+/// A worker that ends before it can say anything, as it does not find its library: the postmaster tells the one who waits.
+fn noticed_at_once(server: &Throwaway, client: &mut Client) -> Result<()> {
+    let mark = server.mark();
+    // For processes that start from now on. This session has the library.
+    client.batch_execute("ALTER SYSTEM SET dynamic_library_path = '/nowhere'")?;
+    client.batch_execute("SELECT pg_reload_conf()")?;
+    server.wait_log(mark, "parameter \"dynamic_library_path\" changed to \"/nowhere\"")?;
+    // Who is not told looks again after a second, each time. A machine under load is slow now and then: the fastest counts.
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        let silent = "ERROR XX000: the worker has ended before it was ready";
+        refused(server, client, "SELECT step7.launch(1)", silent)?;
+        fastest = fastest.min(start.elapsed());
+        if fastest < Duration::from_millis(700) {
+            return Ok(());
+        }
+    }
+    let took = fastest.as_secs_f64();
+    Err(server.failure(tell!(
+        "a worker ended at its start, which step7.launch noticed only after {took:.2} s, expected at once",
+        "起動直後に終わったワーカーに step7.launch はすぐに気づくはずですが、{took:.2} 秒かかりました。"
+    )))
 }
 
 /// A library that is not preloaded: no static workers, and launch works all the same.
@@ -97,7 +126,7 @@ fn not_preloaded(subject: &Subject) -> Result<()> {
     server.start()?;
     let mut client = server.connect("postgres")?;
     if let Err(error) = client.batch_execute(&format!("CREATE EXTENSION {}", subject.step)) {
-        let why = reason(&error);
+        let why = answer(&error);
         return Err(server.failure(tell!("CREATE EXTENSION: {why}", "CREATE EXTENSION が失敗しました: {why}")));
     }
     let worker = pid(&mut client, "1")?;
@@ -105,6 +134,29 @@ fn not_preloaded(subject: &Subject) -> Result<()> {
     let seen = super::total(subject, &server, &mut client)?;
     total_is(&server, seen, 5)?;
     stops(&server, &mut client, worker)
+}
+
+/// On a standby the database can be read, so a worker can be launched there. One that is registered for the end of the recovery is
+/// started at the promotion only, and who has launched it waits.
+fn on_a_standby(subject: &Subject) -> Result<()> {
+    let (primary, _) = ready(subject, &[])?;
+    let standby = primary.standby(&[])?;
+    subject.start(&standby)?;
+    let mut client = standby.connect("postgres")?;
+    let patience = limit().min(Duration::from_secs(10));
+    client.batch_execute(&format!("SET statement_timeout = {}", patience.as_millis()))?;
+    let worker = client.query_one("SELECT step7.launch(1)", &[]).map_err(|error| {
+        let (seconds, why) = (patience.as_secs_f64(), answer(&error));
+        standby.failure(if error.code() == Some(&SqlState::QUERY_CANCELED) {
+            tell!(
+                "step7.launch has not started a worker on a standby within {seconds:.1} s",
+                "{seconds:.1} 秒待ちましたが、スタンバイで step7.launch を呼んでもワーカーが起動しませんでした。"
+            )
+        } else {
+            tell!("step7.launch on a standby: {why}", "スタンバイで step7.launch が失敗しました: {why}")
+        })
+    })?;
+    stops(&standby, &mut client, worker.get(0))
 }
 
 /// A crash of the cluster ends launched workers for good; new ones can be launched, listed and stopped.
@@ -171,15 +223,29 @@ fn rights(subject: &Subject) -> Result<()> {
     refused("SELECT step7.stop(1)")?;
     refused("SELECT * FROM step7.workers()")?;
     client.batch_execute("GRANT EXECUTE ON FUNCTION step7.launch, step7.stop TO caller")?;
-    refused("SELECT step7.launch(1, NULL, 'postgres')")?;
-    refused("SELECT step7.launch(1, NULL, 'friend')")?;
+    for role in ["postgres", "friend"] {
+        let sql = format!("SELECT step7.launch(1, NULL, '{role}')");
+        let error = refused(&sql)?;
+        let hint = error.as_db_error().and_then(|db| db.hint()).unwrap_or_default();
+        expect(&server, !hint.is_empty(), || {
+            let seen = reason(&error);
+            tell!("{sql}: the error has no HINT: {seen}", "{sql}: エラーに HINT がありません: {seen}")
+        })?;
+    }
     refused("SELECT step7.launch(1, NULL, NULL, '{ALLOWCONN}')")?;
     let worker = pid(&mut client, "1")?;
     refused(&format!("SELECT step7.stop({worker})"))?;
     stop(&mut client, worker)?;
     client.batch_execute("GRANT friend TO caller")?;
-    let worker = pid(&mut caller, "1, NULL, 'friend'")?;
-    stops(&server, &mut caller, worker)
+    let sql = "SELECT step7.launch(1, NULL, 'friend')";
+    let worker = caller.query_one(sql, &[]).map_err(|error| {
+        let why = answer(&error);
+        server.failure(tell!(
+            "{sql}: refused to a caller who may SET ROLE to friend: {why}",
+            "{sql}: 呼び出し元は friend に SET ROLE できますが、拒否されました: {why}"
+        ))
+    })?;
+    stops(&server, &mut caller, worker.get(0))
 }
 
 fn launcher(subject: &Subject) -> Result<()> {
