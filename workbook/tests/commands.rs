@@ -147,8 +147,8 @@ fn wrong_arguments_are_told_in_both_languages() {
     for (arguments, en, ja, next) in [
         ("goto", "<N> is missing", "<N> が指定されていません", "cargo workbook goto 4"),
         ("new", "<NAME> is missing", "<NAME> が指定されていません", "cargo workbook new ../my_worker"),
-        ("lits", "there is no command", "というコマンドはありません", "cargo workbook list"),
-        ("check --qick", "is not known here", "ここでは使えません", "cargo workbook check --quick"),
+        ("lis", "there is no command", "というコマンドはありません", "cargo workbook list"),
+        ("check --quic", "is not known here", "ここでは使えません", "cargo workbook check --quick"),
         ("start --hole", "a value is missing", "値が指定されていません", "cargo workbook start --help"),
         ("list --json --json", "only once", "一度しか", "cargo workbook list --help"),
         ("list 1", "is not known here", "ここでは使えません", "cargo workbook list --help"),

@@ -50,3 +50,20 @@ fn steps_and_fields_of_another_version_do_no_harm() {
     let progress = Progress::read(root.path(), Lang::En).unwrap();
     assert_eq!((progress.steps["step9_later"].started, progress.steps["step1_registration"].done), (5, Some(7)));
 }
+
+/// A new file takes the place of the old one: who has begun to read the old one reads it to its end.
+#[test]
+fn a_reader_finds_the_old_file_or_the_new_one() {
+    let root = tempfile::tempdir().unwrap();
+    let change = |count: u32| {
+        Progress::change(root.path(), Lang::En, |progress| progress.step("step1_registration").checked = count)
+            .unwrap();
+    };
+    change(1);
+    let path = root.path().join("work/progress.json");
+    let before = fs::read_to_string(&path).unwrap();
+    let reader = fs::File::open(&path).unwrap();
+    change(2);
+    assert_eq!(std::io::read_to_string(reader).unwrap(), before);
+    assert_ne!(fs::read_to_string(&path).unwrap(), before);
+}
