@@ -366,8 +366,10 @@ fn a_worker_of_ones_own() {
         export CARGO_TARGET_DIR=$TARGET/workshops/own
         cd "$T/my_worker"
         ./run < /dev/null
+        PORT=$((28000 + $$ % 900)) ./run < /dev/null
         cargo pgrx test "pg$WORKBOOK_PG_MAJOR"
-        "$(dirname "$WORKBOOK_PG_CONFIG")/pg_ctl" -D .run/data-* -s -m fast stop"#;
+        ./run stop
+        [ ! -e .run/data-*/postmaster.pid ]"#;
     let out = bash(script)
         .env("T", world.folder.path())
         .env("TARGET", &world.target)
