@@ -541,7 +541,8 @@ fn copy(template: &Path, to: &Path) -> Result<()> {
     run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template).arg(to))?;
     let dir = to.parent().unwrap_or(to).display();
     let mut conf = File::options().append(true).open(to.join("postgresql.conf"))?;
-    writeln!(conf, "unix_socket_directories = '{dir}'")?;
+    // Shared memory in files of the data directory goes with it; elsewhere a SIGKILL of the postmaster would leave it behind.
+    writeln!(conf, "unix_socket_directories = '{dir}'\ndynamic_shared_memory_type = mmap")?;
     Ok(())
 }
 
