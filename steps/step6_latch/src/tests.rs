@@ -50,7 +50,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON step6.counted TO counter;
 #[pg_schema]
 mod tests {
     use super::*;
-    use crate::NAME;
+    use crate::{NAME, Rest};
 
     /// The PID of the postmaster's child process that shows this name in the process table.
     fn pid_of(worker: &str) -> Option<i32> {
@@ -112,6 +112,17 @@ mod tests {
         let before = poll("worker 2", || pid_in_activity(2));
         assert_eq!(Spi::get_one_with_args::<bool>("SELECT pg_terminate_backend($1)", &[before.into()]), Ok(Some(true)));
         poll("worker 2 with another PID", || pid_in_activity(2).filter(|pid| *pid != before));
+    }
+
+    #[pg_test]
+    fn a_rest_that_has_just_run_out_is_no_nap() {
+        let rest = Rest { until: Some(Instant::now()), ..Rest::default() };
+        assert_eq!(rest.nap(), Duration::ZERO);
+        assert!(rest.is_over());
+        let rest = Rest { until: Some(Instant::now() + Duration::from_secs(3600)), ..Rest::default() };
+        assert!(rest.nap() > Duration::from_secs(3500));
+        assert!(!rest.is_over());
+        assert_eq!(Rest::default().nap(), Duration::from_millis(100), "no rest: the naptime of these tests");
     }
 
     #[pg_test]

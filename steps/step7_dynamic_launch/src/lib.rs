@@ -170,7 +170,7 @@ fn serve(mut cycle: impl FnMut(&str) -> Result<(), tx::TxError>) -> ! {
         // The cycle may have waited for a lock. Such a wait resets the same latch, so what has come meanwhile is asked for here.
         let called = latch::reload_is_due() || (rest.is_over() && wake::is_due());
         if !called {
-            latch::sleep(rest.remaining().unwrap_or(settings::naptime()));
+            latch::sleep(rest.nap());
         }
         if latch::reload_if_due() {
             rest.end();
@@ -205,11 +205,12 @@ impl Rest {
     }
 
     fn is_over(&self) -> bool {
-        self.remaining().is_none()
+        self.until.is_none_or(|until| Instant::now() >= until)
     }
 
-    fn remaining(&self) -> Option<Duration> {
-        self.until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    /// How long to sleep. A rest may run out between two lines of the loop: then not at all, rather than for a whole nap.
+    fn nap(&self) -> Duration {
+        self.until.map_or_else(settings::naptime, |until| until.saturating_duration_since(Instant::now()))
     }
 }
 // ANCHOR_END: rest
