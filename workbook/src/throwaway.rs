@@ -17,7 +17,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -174,7 +174,7 @@ impl Throwaway {
 
     fn empty(installation: &Arc<Installation>) -> Result<Self> {
         let base = base()?;
-        SWEPT.call_once(|| sweep(installation, &base));
+        SWEPT.call_once(|| [MEMORY, DISK].iter().for_each(|above| sweep(installation, above)));
         let dir = tempfile::Builder::new().prefix("c").rand_bytes(5).tempdir_in(base)?;
         give_to_server(dir.path())?;
         let guard = Guard::new(installation, dir.path())?;
@@ -464,17 +464,53 @@ impl Guard {
     }
 }
 
+/// Where shared memory is a file system. Clusters live there if they can: a cluster is a thousand files that last for a second, and
+/// ext4 without a journal, as machines in a cloud have it, searches long for the inodes of files made soon after others were removed.
+const MEMORY: &str = "/dev/shm";
+
+/// Where clusters live otherwise.
+const DISK: &str = "/tmp";
+
+/// How many bytes must be free in memory: a container often has 64 MB there, and eight clusters side by side need more.
+const ROOM: u64 = 1 << 30;
+
 /// Where the clusters are: a short path, as a socket's may have 107 bytes. It holds the templates, too.
 fn base() -> Result<PathBuf> {
-    let base = PathBuf::from(format!("/tmp/workbook-{}", user_id()?));
+    static IN_MEMORY: OnceLock<bool> = OnceLock::new(); // the same one as long as this process lives
+    let in_memory = *IN_MEMORY.get_or_init(|| has_room(Path::new(MEMORY)) && own_folder(MEMORY).is_ok());
+    own_folder(if in_memory { MEMORY } else { DISK })
+}
+
+/// Is this a file system in memory, and is there enough room in it?
+fn has_room(folder: &Path) -> bool {
+    const TMPFS: u64 = 0x0102_1994; // TMPFS_MAGIC, see statfs(2)
+    rustix::fs::statfs(folder)
+        .is_ok_and(|it| it.f_type as u64 == TMPFS && it.f_bavail.saturating_mul(it.f_bsize as u64) >= ROOM)
+}
+
+/// The folder of ours in one in which everybody may write.
+fn own_folder(above: &str) -> Result<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let me = user_id()?;
+    let base = Path::new(above).join(format!("workbook-{me}"));
     fs::create_dir_all(&base)?;
-    Ok(base)
+    let there = fs::symlink_metadata(&base)?;
+    if there.is_dir() && there.uid() == me {
+        return Ok(base);
+    }
+    let base = base.display();
+    let what = tell!(
+        "{base} is not a folder of yours; remove it: sudo rm -r {base}",
+        "{base} はあなたのフォルダーではありません。削除してください: sudo rm -r {base}"
+    );
+    Err(Failed { what, log: Vec::new() }.into())
 }
 
 static SWEPT: std::sync::Once = std::sync::Once::new();
 
 /// Removes what is left where not only a test was killed but its guard, too (the machine went down, say).
-fn sweep(installation: &Installation, base: &Path) {
+fn sweep(installation: &Installation, above: &str) {
+    let Ok(base) = user_id().map(|me| Path::new(above).join(format!("workbook-{me}"))) else { return };
     // Whoever holds the folder has its path among its arguments: the guard of a cluster, the initdb of a template.
     let commands: Vec<_> = fs::read_dir("/proc")
         .into_iter()
@@ -629,5 +665,33 @@ pub fn reason(error: &postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{} {}: {}", db.severity(), db.code().code(), db.message()),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_live_in_memory_only_where_that_is_a_file_system_with_room() {
+        let df = Command::new("df").args(["-B1", "--output=fstype,avail", MEMORY]).output().unwrap();
+        let df = String::from_utf8(df.stdout).unwrap();
+        let mut words = df.lines().nth(1).unwrap_or_default().split_whitespace();
+        let (kind, free) = (words.next(), words.next().and_then(|bytes| bytes.parse::<u64>().ok()).unwrap_or_default());
+        let expected = if kind == Some("tmpfs") && free >= ROOM { MEMORY } else { DISK };
+        assert!(base().unwrap().starts_with(expected), "{df}");
+        assert!(!has_room(Path::new("/proc")) && !has_room(Path::new("/nowhere")));
+    }
+
+    /// Somebody else may have made a folder, or a link, of our name where everybody may write.
+    #[test]
+    fn a_link_is_not_taken_for_our_folder() {
+        let above = tempfile::tempdir().unwrap();
+        let ours = own_folder(above.path().to_str().unwrap()).unwrap();
+        fs::remove_dir(&ours).unwrap();
+        std::os::unix::fs::symlink("/tmp", &ours).unwrap();
+        let error = own_folder(above.path().to_str().unwrap()).unwrap_err();
+        let text = Failed::of(&error).text(Lang::En);
+        assert!(text.contains("is not a folder of yours; remove it: sudo rm -r"), "{text}");
     }
 }
