@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 /// How many checks run side by side: most of them wait, for a server that starts or for a worker that naps.
 const SIDE_BY_SIDE: usize = 4;
 
-/// The shortest time after which the quick checks give up waiting. A machine that is slow to start a server gets more.
-const PATIENCE: Duration = Duration::from_millis(2000);
+/// The shortest time after which the quick checks give up waiting: a worker that naps for a second, and half a second more. A machine
+/// that is slow to start a server gets more.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// How long a server that is ready may be without any worker, if the log has nothing to say.
 const ABSENT: Duration = Duration::from_millis(700);
@@ -283,8 +284,15 @@ impl<'a> Bench<'a> {
 
     /// Starts a server, proves that it has loaded what was built, and waits until worker 1 has reported itself. A worker that
     /// cannot do that any more is noticed at once.
-    fn boot(&self, subject: &Subject) -> Said<Result<Duration, Red>> {
+    fn boot(&mut self, subject: &Subject) -> Said<Result<Duration, Red>> {
         let cluster = subject.cluster(&[]).map_err(fault(self.lang))?;
+        let booted = self.boot_on(&cluster, subject);
+        // The server's end takes as long as its start, and the checks need not wait for it.
+        self.running.push(std::thread::spawn(move || drop(cluster)));
+        booted
+    }
+
+    fn boot_on(&self, cluster: &Throwaway, subject: &Subject) -> Said<Result<Duration, Red>> {
         let begin = Instant::now();
         let worker = subject.worker(1);
         let first = self.step.checks.first().map_or("", |check| check.id);
@@ -297,7 +305,7 @@ impl<'a> Bench<'a> {
             self.control()?;
             return Ok(Err(self.red(first, Failed::of(&error))));
         }
-        self.prove(&cluster)?;
+        self.prove(cluster)?;
         let report = format!("{worker}: started");
         let mut absent = None;
         loop {
@@ -308,12 +316,12 @@ impl<'a> Bench<'a> {
             let ended = |line: &str| log::ended(line).is_some_and(|end| end.worker.starts_with(&self.step.name));
             // The server runs, so the machine does its part.
             if text.lines().any(ended) || begin.elapsed() > Duration::from_secs(20) {
-                return Ok(Err(red(&cluster)));
+                return Ok(Err(red(cluster)));
             }
             if !cluster.processes(&self.step.name).is_empty() {
                 absent = None;
             } else if absent.get_or_insert_with(Instant::now).elapsed() > ABSENT {
-                return Ok(Err(red(&cluster)));
+                return Ok(Err(red(cluster)));
             }
             std::thread::sleep(Duration::from_millis(5)); // neither the log nor the process table sends an event
         }
@@ -414,10 +422,13 @@ impl<'a> Bench<'a> {
         Ok(None)
     }
 
-    /// Waits for checks that are still running after the first has failed.
+    /// Waits for checks that are still running after the first has failed, and for servers that are being removed.
     pub fn rest(&mut self) {
         for thread in self.running.drain(..) {
-            let _ = thread.join();
+            // Checks catch their panics. A server whose assertion has failed does not.
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 

@@ -74,24 +74,17 @@ pub struct Installation {
 impl Installation {
     /// The installation that this `pg_config` belongs to.
     pub fn of(pg_config: &Path) -> Result<Self> {
-        let ask = |what: &str| -> Result<String> {
-            let out =
-                Command::new(pg_config).arg(what).output().map_err(|e| format!("{}: {e}", pg_config.display()))?;
-            if !out.status.success() {
-                return Err(format!("{} {what}: {}", pg_config.display(), String::from_utf8_lossy(&out.stderr)).into());
-            }
-            Ok(String::from_utf8(out.stdout)?.trim().to_owned())
+        // It answers in the order of the questions, a line each.
+        let questions = ["--version", "--bindir", "--pkglibdir", "--sharedir"];
+        let out =
+            Command::new(pg_config).args(questions).output().map_err(|e| format!("{}: {e}", pg_config.display()))?;
+        let text = String::from_utf8_lossy(&out.stdout);
+        let (true, [version, bin, lib, share]) = (out.status.success(), &text.lines().collect::<Vec<_>>()[..]) else {
+            return Err(format!("{}: {text}{}", pg_config.display(), String::from_utf8_lossy(&out.stderr)).into());
         };
-        let version = ask("--version")?;
         let version = version.split_whitespace().nth(1).unwrap_or_default().to_owned();
         let major = version.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?;
-        Ok(Self {
-            bin: ask("--bindir")?.into(),
-            lib: ask("--pkglibdir")?.into(),
-            share: ask("--sharedir")?.into(),
-            major,
-            version,
-        })
+        Ok(Self { bin: bin.into(), lib: lib.into(), share: share.into(), major, version })
     }
 
     /// A copy below this folder, whose libraries and extensions can be changed without changing the original: PostgreSQL finds its
