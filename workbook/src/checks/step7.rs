@@ -102,18 +102,20 @@ fn noticed_at_once(server: &Throwaway, client: &mut Client) -> Result<()> {
     client.batch_execute("ALTER SYSTEM SET dynamic_library_path = '/nowhere'")?;
     client.batch_execute("SELECT pg_reload_conf()")?;
     server.wait_log(mark, "parameter \"dynamic_library_path\" changed to \"/nowhere\"")?;
-    // Who is not told looks again after a second, each time. A machine under load is slow now and then: the fastest counts.
-    let mut fastest = Duration::MAX;
-    for _ in 0..5 {
+    // Who is not told looks again after a second, each time. A machine under load is slow now and then, and an alarm of
+    // statement_timeout, which outlives its statement, may wake the one who waits just then: three of five count.
+    let (mut quick, mut slow) = (0, Vec::new());
+    while quick < 3 && slow.len() < 3 {
         let start = Instant::now();
         let silent = "ERROR XX000: the worker has ended before it was ready";
         refused(server, client, "SELECT step7.launch(1)", silent)?;
-        fastest = fastest.min(start.elapsed());
-        if fastest < Duration::from_millis(700) {
-            return Ok(());
-        }
+        let took = start.elapsed();
+        if took < Duration::from_millis(700) { quick += 1 } else { slow.push(took) }
     }
-    let took = fastest.as_secs_f64();
+    if quick == 3 {
+        return Ok(());
+    }
+    let took = slow.into_iter().min().unwrap_or_default().as_secs_f64();
     Err(server.failure(tell!(
         "a worker ended at its start, which step7.launch noticed only after {took:.2} s, expected at once",
         "起動直後に終わったワーカーに step7.launch はすぐに気づくはずですが、{took:.2} 秒かかりました。"
