@@ -1,6 +1,8 @@
-//! The process table, through `ps`: the same picture that the reader can make.
+//! Processes: the table of them through `ps`, the same picture that the reader can make, and what a program prints.
 
+use std::io::Read;
 use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
 
 /// A row of the process table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,21 @@ pub fn table(pids: &[u32]) -> String {
         Ok(out) => String::from_utf8_lossy(&out.stdout).into_owned(),
         Err(error) => format!("ps: {error}\n"),
     }
+}
+
+/// What a program prints, piece by piece, as it comes: a wait for it can have a limit.
+pub fn output(mut reader: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, output) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        // A terminal whose program has ended gives an error, a pipe gives nothing.
+        while let Ok(count @ 1..) = reader.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    output
 }
 
 #[cfg(test)]

@@ -625,6 +625,13 @@ pub fn gone(pid: i32) -> bool {
     }
 }
 
+/// A field of `/proc/PID/status`: `State`, `VmSize`, `voluntary_ctxt_switches`.
+pub fn status(pid: i32, field: &str) -> Result<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| ended(pid))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    Ok(value.ok_or_else(|| format!("/proc/{pid}/status has no {field}"))?.trim().to_owned())
+}
+
 /// The processes that this one has started and that have not been collected.
 pub fn children(pid: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

@@ -199,17 +199,8 @@ struct Running {
 }
 
 impl Running {
-    fn new(child: Child, mut reader: impl Read + Send + 'static) -> Self {
-        let (sender, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 8192];
-            while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                if sender.send(buffer[..count].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { child, output, printed: Vec::new() }
+    fn new(child: Child, reader: impl Read + Send + 'static) -> Self {
+        Self { child, output: workbook::process::output(reader), printed: Vec::new() }
     }
 
     /// Waits until this is to be seen in what was printed, as `look` shows it.

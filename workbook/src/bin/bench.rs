@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use workbook::checks::{Random, number};
-use workbook::throwaway::{Installation, Mode, Result, Throwaway, explain, gone, signal};
+use workbook::throwaway::{Installation, Mode, Result, Throwaway, explain, gone, signal, status};
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -122,7 +122,7 @@ impl Side {
         let limit = Instant::now() + LIMIT;
         while switches(self.pid)? == before
             || number(&mut self.client, &naps)? == 0
-            || status(self.pid, "State:")? != "S (sleeping)"
+            || status(self.pid, "State")? != "S (sleeping)"
         {
             if Instant::now() > limit {
                 return Err(self.server.failure("a cycle has not ended within a minute"));
@@ -198,17 +198,9 @@ fn instructions(pid: i32) -> Result<Option<Counter>> {
     }
 }
 
-/// A line of what the kernel says of a process.
-fn status(pid: i32, name: &str) -> Result<String> {
-    let status =
-        fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| format!("the process {pid} has ended"))?;
-    let value = status.lines().find_map(|line| line.strip_prefix(name));
-    Ok(value.ok_or_else(|| format!("no {name} in /proc"))?.trim().to_owned())
-}
-
 /// How often a process has gone to sleep.
 fn switches(pid: i32) -> Result<u64> {
-    Ok(status(pid, "voluntary_ctxt_switches:")?.parse()?)
+    Ok(status(pid, "voluntary_ctxt_switches")?.parse()?)
 }
 
 /// The processor time that a process has used, in ns. Exact while it sleeps.

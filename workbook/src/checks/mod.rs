@@ -13,7 +13,7 @@ mod step7;
 mod worker_spi;
 
 use crate::tell;
-use crate::throwaway::{Installation, Mode, Result, Throwaway, ended, limit, reason, signal};
+use crate::throwaway::{Installation, Mode, Result, Throwaway, ended, limit, reason, signal, status};
 use crate::told::Told;
 use postgres::Client;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -260,9 +260,7 @@ pub fn cpu_ticks(pids: &[i32]) -> Result<u64> {
 pub fn memory(pids: &[i32], kind: &str) -> Result<u64> {
     let mut sum = 0;
     for pid in pids {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| ended(*pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(":")).unwrap_or_default();
-        sum += line.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
+        sum += status(*pid, kind)?.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
     }
     Ok(sum)
 }

@@ -2,7 +2,7 @@
 
 use super::{Check, Subject, Tier, expect, ready, stops_within_a_second, total};
 use crate::tell;
-use crate::throwaway::{Mode, Result, Throwaway, ended, gone, limit, set_limit, signal};
+use crate::throwaway::{Mode, Result, Throwaway, ended, gone, limit, set_limit, signal, status};
 use crate::told::Told;
 use postgres::{Client, Statement};
 use std::io::Write;
@@ -125,12 +125,9 @@ fn stops_in_lock(subject: &Subject) -> Result<()> {
 /// During a commit nobody looks at interrupts. A SIGTERM of that moment has set the latch before the worker comes to its wait, and
 /// the wait must not begin with forgetting that.
 fn stops_in_commit(subject: &Subject) -> Result<()> {
-    let (naptime, one) =
-        (format!("{}.naptime = '1h'", subject.short()), format!("{}.total_workers = 1", subject.short()));
     // A commit waits for so many microseconds, in case that another one comes and can be written with it.
     let slow = ["fsync = on", "commit_delay = 100000", "commit_siblings = 0"];
-    let (server, mut client) = ready(subject, &[&naptime, &one, slow[0], slow[1], slow[2]])?;
-    let mut before = subject.pid(&server, 1)?;
+    let (server, mut client, mut before) = alone(subject, &slow)?;
     client.batch_execute("SET commit_delay = 0")?;
     let mut other = server.connect("template1")?;
     for _ in 0..3 {
@@ -398,14 +395,21 @@ fn wakes_however_committed(subject: &Subject) -> Result<()> {
     at_once(&mut client, tell!("after the workers were started anew", "ワーカーの再起動後のコミット"))
 }
 
+/// A server whose only worker naps for an hour, with a client in its database, and the worker's PID.
+fn alone(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client, i32)> {
+    let own = [("naptime", "'1h'"), ("total_workers", "1")]
+        .map(|(name, value)| format!("{}.{name} = {value}", subject.short()));
+    let conf: Vec<_> = own.iter().map(String::as_str).chain(conf.iter().copied()).collect();
+    let (server, client) = ready(subject, &conf)?;
+    let pid = subject.pid(&server, 1)?;
+    Ok((server, client, pid))
+}
+
 /// What comes while the cycle waits for a lock. That wait uses the worker's latch, too, and resets it.
 fn called_during_a_wait(subject: &Subject) -> Result<()> {
-    let naptime = format!("{}.naptime = '1h'", subject.short());
-    let one = format!("{}.total_workers = 1", subject.short());
     // A wait for a lock leaves an alarm behind, which sets the latch once more after deadlock_timeout.
-    let (server, mut client) = ready(subject, &[&naptime, &one, "deadlock_timeout = '1h'"])?;
+    let (server, mut client, pid) = alone(subject, &["deadlock_timeout = '1h'"])?;
     let schema = subject.short();
-    let pid = subject.pid(&server, 1)?;
     let mut other = server.connect("postgres")?;
     let left = client.prepare(&format!("SELECT FROM {schema}.counted WHERE type = 'delta' AND value = $1"))?;
     let mut wait_for_lock = |client: &mut Client| -> Result<()> {
@@ -421,10 +425,7 @@ fn called_during_a_wait(subject: &Subject) -> Result<()> {
     client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 5); COMMIT"))?;
     counted(&server, &mut client, &left, 5)?;
     wait_for_lock(&mut client)?;
-    let switches = || {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
-    };
+    let switches = || status(pid, "voluntary_ctxt_switches").ok();
     let (mark, before) = (server.mark(), switches());
     server.configure(&[&format!("{schema}.naptime = '2h'")])?;
     server.reload()?;
@@ -437,11 +438,8 @@ fn called_during_a_wait(subject: &Subject) -> Result<()> {
 
 /// A commit in another database is no work for a worker of this one.
 fn another_database(subject: &Subject) -> Result<()> {
-    let naptime = format!("{}.naptime = '1h'", subject.short());
-    let one = format!("{}.total_workers = 1", subject.short());
-    let (server, mut client) = ready(subject, &[&naptime, &one, "autovacuum = off"])?;
+    let (server, mut client, pid) = alone(subject, &["autovacuum = off"])?;
     let schema = subject.short();
-    let pid = subject.pid(&server, 1)?;
     client.batch_execute("CREATE DATABASE another")?;
     let mut another = server.connect("another")?;
     another.batch_execute(&format!("CREATE EXTENSION {}", subject.step))?;

@@ -39,7 +39,7 @@ mod session;
 mod steady;
 
 use crate::build::{self, Shell, Workshop};
-use crate::throwaway::{Installation, Result, SUPERUSER, Throwaway, gone, limit, run, signal};
+use crate::throwaway::{Installation, Result, SUPERUSER, Throwaway, gone, limit, run, signal, status};
 use session::Session;
 use std::collections::HashMap;
 use std::fs;
@@ -602,10 +602,7 @@ impl<'a> Play<'a> {
             if stat().contains(") T ") {
                 continue; // held already
             }
-            let switches = || {
-                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-                status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
-            };
+            let switches = || status(pid, "voluntary_ctxt_switches").ok();
             let before = switches();
             signal(pid, "USR1")?;
             let (mut last, mut same) = (before.clone(), 0);

@@ -1,5 +1,6 @@
 //! The programs that a transcript types into: a shell, and psql on a terminal of its own.
 
+use crate::process;
 use crate::throwaway::{Result, limit};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
@@ -7,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// Ends every answer. psql's prompts contain it, and the shell prints it after each command.
@@ -66,17 +67,8 @@ impl Session {
         Ok(this)
     }
 
-    fn new(child: Child, input: Option<Box<dyn Write + Send>>, mut reader: impl Read + Send + 'static) -> Self {
-        let (sender, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 8192];
-            // A terminal whose program has ended gives an error, a pipe gives nothing.
-            while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                if sender.send(buffer[..count].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
+    fn new(child: Child, input: Option<Box<dyn Write + Send>>, reader: impl Read + Send + 'static) -> Self {
+        let output = process::output(reader);
         Self { child, input, output, rest: Vec::new(), prompt: String::new(), backend: None, patience: limit() * 3 }
     }
 
