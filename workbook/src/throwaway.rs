@@ -467,8 +467,12 @@ const DISK: &str = "/tmp";
 /// How many bytes must be free in memory: a container often has 64 MB there, and eight clusters side by side need more.
 const ROOM: u64 = 1 << 30;
 
-/// Where the clusters are: a short path, as a socket's may have 107 bytes. It holds the templates, too.
+/// Where the clusters are: a short path, as a socket's may have 107 bytes. It holds the templates, too. WORKBOOK_CLUSTERS chooses
+/// another folder for both.
 fn base() -> Result<PathBuf> {
+    if let Ok(chosen) = std::env::var("WORKBOOK_CLUSTERS") {
+        return own_folder(&chosen);
+    }
     static IN_MEMORY: OnceLock<bool> = OnceLock::new(); // the same one as long as this process lives
     let in_memory = *IN_MEMORY.get_or_init(|| has_room(Path::new(MEMORY)) && own_folder(MEMORY).is_ok());
     own_folder(if in_memory { MEMORY } else { DISK })
@@ -486,8 +490,8 @@ fn own_folder(above: &str) -> Result<PathBuf> {
     use std::os::unix::fs::MetadataExt;
     let me = user_id()?;
     let base = Path::new(above).join(format!("workbook-{me}"));
-    fs::create_dir_all(&base)?;
-    let there = fs::symlink_metadata(&base)?;
+    let _ = fs::create_dir(&base); // it may be there
+    let there = fs::symlink_metadata(&base).map_err(|error| format!("{}: {error}", base.display()))?;
     if there.is_dir() && there.uid() == me {
         return Ok(base);
     }
