@@ -36,6 +36,18 @@ impl Log {
     }
 }
 
+/// When a line was written, in milliseconds since 1970: it begins so, in UTC, where `log_line_prefix` is `%m [%p] `.
+pub fn written(line: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| line.get(range)?.parse::<i64>().ok();
+    let (mut year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    // Counted from March on, the leap day is the last of its year.
+    year -= i64::from(month <= 2);
+    let month = (month + 9) % 12;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    let seconds = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
+    Some((days * 86_400 + seconds) * 1000 + number(20..23)?)
+}
+
 /// The worker's process id and name, if the line is a worker's report of being ready:
 /// `<time> [<pid>] LOG:  step1_registration worker 1: started`, and whatever it wants to add after a blank. `worker_spi` has
 /// PostgreSQL's words for it: `worker_spi worker 1 initialized with schema1.counted`.

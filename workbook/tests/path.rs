@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use workbook::Lang;
 use workbook::course::{self, Step};
@@ -331,7 +331,9 @@ fn watching_on_a_screen() {
 #[test]
 fn a_worker_of_ones_own() {
     let world = World::new();
-    let wanted = world.folder.path().join("my_worker");
+    // The port comes from the name: a run that was killed, and has left its server, shall not be in the way of this one.
+    let name = format!("my_worker_{}", std::process::id());
+    let wanted = world.folder.path().join(&name);
     for (name, expected) in [("pg_worker", 2), ("MyWorker", 2), ("loop", 2), ("", 2)] {
         let (text, code) = world.type_in(&format!("new '{}'", world.folder.path().join(name).display()), Lang::En);
         assert_eq!(code, expected, "{name}: {text}");
@@ -355,7 +357,8 @@ fn a_worker_of_ones_own() {
         rm -rf "$TARGET/workshops/own/debug/build" "$TARGET/workshops/own/debug/.fingerprint"
         cp -a "$TARGET/debug/build" "$TARGET/debug/.fingerprint" "$TARGET/workshops/own/debug/"
         export CARGO_TARGET_DIR=$TARGET/workshops/own
-        cd "$T/my_worker"
+        cd "$WANTED"
+        trap './run stop' EXIT
         ./run < /dev/null
         PORT=$((28000 + $$ % 900)) ./run < /dev/null
         cargo pgrx test "pg$WORKBOOK_PG_MAJOR"
@@ -363,6 +366,7 @@ fn a_worker_of_ones_own() {
         [ ! -e .run/data-*/postmaster.pid ]"#;
     let out = bash(script)
         .env("T", world.folder.path())
+        .env("WANTED", &wanted)
         .env("TARGET", &world.target)
         .env("WORKBOOK_CACHE", world.folder.path().join("c"))
         .env_remove("PG_CONFIG")
@@ -372,5 +376,5 @@ fn a_worker_of_ones_own() {
     let _ = fs::remove_dir_all(Path::new(&world.target).join("workshops/own"));
     let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{text}");
-    assert!(text.contains("my_worker worker 1: started") && text.contains("test result: ok."), "{text}");
+    assert!(text.contains(&format!("{name} worker 1: started")) && text.contains("test result: ok."), "{text}");
 }

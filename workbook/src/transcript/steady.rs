@@ -8,6 +8,7 @@
 //! - Lines that say only that somebody else was waited for, or that something was fetched, are left out.
 //! - Paths, ports, the name of the superuser, durations.
 
+use crate::log;
 use crate::throwaway::{Result, SUPERUSER};
 use regex::{Captures, Regex};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -170,7 +171,7 @@ impl Record {
         all.find(|(_, (_, line))| line.contains(text)).map(|(name, (offset, line))| Found {
             file: name.clone(),
             offset,
-            written: milliseconds(line),
+            written: log::written(line),
         })
     }
 
@@ -518,16 +519,4 @@ fn lsn(text: &str) -> u64 {
 fn user() -> Option<String> {
     let out = std::process::Command::new("id").arg("-un").output().ok()?;
     Some(String::from_utf8(out.stdout).ok()?.trim().to_owned())
-}
-
-/// The time of a log line, in milliseconds since 1970.
-fn milliseconds(line: &str) -> Option<i64> {
-    let number = |range: std::ops::Range<usize>| line.get(range)?.parse::<i64>().ok();
-    let (mut year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    // Counted from March on, the leap day is the last of its year.
-    year -= i64::from(month <= 2);
-    let month = (month + 9) % 12;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
-    let seconds = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
-    Some((days * 86_400 + seconds) * 1000 + number(20..23)?)
 }
