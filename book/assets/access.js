@@ -15,5 +15,11 @@
   const watcher = new ResizeObserver((entries) => { for (const { target } of entries) look(target); }); // also when it is unfolded
   for (const element of document.querySelectorAll("main :is(pre > code, .table-wrapper, figure.diagram)")) watcher.observe(element);
 
+  // In a narrow column a long name breaks between its words, and only without room for a word inside of it.
+  for (const code of document.querySelectorAll("main :is(td, th) code")) {
+    const words = code.textContent.split(/(?<=_|::)(?=\w)|(?<=[a-z])(?=[A-Z])/);
+    if (words.length > 1 && !code.childElementCount) code.replaceChildren(...words.flatMap((word, i) => (i ? [document.createElement("wbr"), word] : [word])));
+  }
+
   document.getElementById("mdbook-menu-bar")?.setAttribute("role", "banner");
 })();
