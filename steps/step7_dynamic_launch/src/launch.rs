@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 // ANCHOR: report
 /// What a worker tells the one that started it, in a segment of dynamic shared memory that lives as long as somebody waits. That a
 /// process has been forked (`BGWH_STARTED`) says nothing: it has still to connect, and can fail.
-struct Report {
+pub struct Report {
     state: AtomicU32,
     pid: AtomicI32,
     launcher: AtomicPtr<pg_sys::Latch>,
@@ -42,11 +42,11 @@ struct Report {
 }
 
 const STARTING: u32 = 0;
-const READY: u32 = 1;
+pub const READY: u32 = 1;
 const FAILED: u32 = 2;
 
 impl Report {
-    fn new(launcher: *mut pg_sys::Latch) -> Self {
+    pub fn new(launcher: *mut pg_sys::Latch) -> Self {
         Self {
             state: AtomicU32::new(STARTING),
             pid: AtomicI32::new(0),
@@ -57,7 +57,7 @@ impl Report {
     }
 
     /// Written last, so that whoever sees the state sees all the rest.
-    fn finish(&self, state: u32) {
+    pub fn finish(&self, state: u32) {
         self.state.store(state, Ordering::Release);
         // SAFETY: a latch in shared memory. If its owner has gone, somebody else wakes for nothing.
         unsafe { pg_sys::SetLatch(self.launcher.load(Ordering::Relaxed)) };
@@ -129,13 +129,20 @@ fn no_slot() -> TxError {
         .hint("Stop a worker, or raise max_worker_processes and restart the server.")
 }
 
-fn wait_until_ready(pid: impl Fn() -> Result<i32, BackgroundWorkerStatus>, report: &Report) -> Result<i32, TxError> {
+pub fn wait_until_ready(
+    pid: impl Fn() -> Result<i32, BackgroundWorkerStatus>,
+    report: &Report,
+) -> Result<i32, TxError> {
     let limit = Instant::now() + PATIENCE;
     loop {
-        // First whether it has ended, then what it said: it speaks before it ends.
-        let ended = matches!(pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied));
+        // First what the postmaster says, then what the worker has said: it speaks before it ends.
+        let status = pid();
+        let unknown = matches!(status, Err(BackgroundWorkerStatus::NotYetStarted));
+        let ended = matches!(status, Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied));
         match report.state.load(Ordering::Acquire) {
-            READY => return Ok(report.pid.load(Ordering::Relaxed)),
+            // The postmaster notes the PID after the fork, and the worker may be ready before that. Until then pg_stat_activity has
+            // no backend_type for it, and `stop` would not know it. We are signalled when the PID is noted.
+            READY if !unknown => return Ok(report.pid.load(Ordering::Relaxed)),
             FAILED => return Err(report.error()),
             _ if ended => {
                 let error =

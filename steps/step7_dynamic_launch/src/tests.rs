@@ -50,7 +50,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON step7.counted TO counter;
 #[pg_schema]
 mod tests {
     use super::*;
+    use crate::launch::{READY, Report, wait_until_ready};
     use crate::{NAME, Rest};
+    use pgrx::bgworkers::BackgroundWorkerStatus;
+    use std::cell::Cell;
 
     /// The PID of the postmaster's child process that shows this name in the process table.
     fn pid_of(worker: &str) -> Option<i32> {
@@ -123,6 +126,24 @@ mod tests {
         assert!(rest.nap() > Duration::from_secs(3500));
         assert!(!rest.is_over());
         assert_eq!(Rest::default().nap(), Duration::from_millis(100), "no rest: the naptime of these tests");
+    }
+
+    #[pg_test]
+    fn ready_counts_once_the_postmaster_has_noted_the_pid() {
+        // SAFETY: this backend's own latch.
+        let latch = unsafe { pg_sys::MyLatch };
+        let report = Report::new(latch);
+        report.finish(READY);
+        let asked = Cell::new(0);
+        // Not noted for the first two times. The postmaster signals when it is, and the signal sets the latch.
+        let pid = || {
+            // SAFETY: as above.
+            unsafe { pg_sys::SetLatch(latch) };
+            asked.set(asked.get() + 1);
+            if asked.get() < 3 { Err(BackgroundWorkerStatus::NotYetStarted) } else { Ok(4711) }
+        };
+        assert!(wait_until_ready(pid, &report).is_ok());
+        assert_eq!(asked.get(), 3);
     }
 
     #[pg_test]
