@@ -1,10 +1,14 @@
 //! What `cargo workbook` says where nothing has to be built: in a checkout of its own, with a record of progress made by the test.
 
+#[path = "path/steady.rs"]
+mod steady;
+
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use steady::steady;
 use workbook::Lang;
 use workbook::course::{self, Step};
 use workbook::progress::{Failed, Progress};
@@ -203,19 +207,47 @@ fn the_part_of_step_6_that_may_be_left_out_is_named() {
     assert!(!checkout.type_in("list").0.contains("wake"));
 }
 
-/// What the book shows of commands that need no server is what they print in a fresh checkout.
+/// What the book shows of `cargo workbook` is what it prints.
 #[test]
 fn the_book_shows_what_is_printed() {
-    let checkout = Checkout::new();
-    let file = |name: &str| checkout.root().join("book/transcripts").join(name);
-    for (lang, name, anchor) in [("en", "workbook.console"), ("ja", "workbook.ja.console")]
-        .into_iter()
-        .flat_map(|(lang, name)| ["help", "list", "solution"].map(|anchor| (lang, name, anchor)))
-    {
-        let shown = fs::read_to_string(file(name)).unwrap();
-        let inside = shown.split_once(&format!("# ANCHOR: {anchor}\n$ cargo workbook ")).unwrap().1;
-        let inside = inside.split_once(&format!("# ANCHOR_END: {anchor}")).unwrap().0;
-        let (arguments, expected) = inside.split_once('\n').unwrap();
-        assert_eq!(checkout.type_in(&format!("{arguments} --lang {lang}")).0, expected, "{arguments}");
+    for (lang, name) in [("en", "workbook.console"), ("ja", "workbook.ja.console")] {
+        let checkout = Checkout::new();
+        let shown = fs::read_to_string(checkout.root().join("book/transcripts").join(name)).unwrap();
+        let printed = |command: &str| checkout.type_in(&format!("{command} --lang {lang}")).0;
+        // Each command with what the book has under it.
+        let of = |anchor: &str| -> Vec<(String, String)> {
+            let inside = shown.split_once(&format!("# ANCHOR: {anchor}\n$ cargo workbook ")).unwrap().1;
+            let inside = inside.split_once(&format!("# ANCHOR_END: {anchor}")).unwrap().0;
+            let commands = inside.split("$ cargo workbook ").map(|command| command.split_once('\n').unwrap());
+            commands.map(|(command, output)| (command.to_owned(), output.to_owned())).collect()
+        };
+        // What needs a server is printed on a learner's way, which compares it with its file.
+        let way = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/path/{lang}.txt"));
+        let way = fs::read_to_string(way).unwrap();
+        for (command, output) in ["start", "red", "green", "reset"].into_iter().flat_map(of) {
+            let expected = format!("$ cargo workbook {command}\n{}[", steady(&output));
+            assert!(way.contains(&expected), "not in tests/path/{lang}.txt: {expected}");
+        }
+        for (command, output) in ["help", "list", "solution"].into_iter().flat_map(of) {
+            assert_eq!(printed(&command), output, "{command}");
+        }
+        checkout.at(1, Open::All);
+        let failed = Failed { check: checkout.steps[0].checks[0].id.to_owned(), hint: None };
+        checkout.change(1, |record| (record.checked, record.failed) = (1, Some(failed)));
+        for (command, output) in of("hint") {
+            assert_eq!(printed(&command), output, "{command}");
+        }
+        // What doctor finds is this machine's. What it looks for is not.
+        let rules = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("doctor.toml")).unwrap();
+        let rules: toml::Table = rules.parse().unwrap();
+        let titles: Vec<_> = rules.values().filter_map(|rule| rule.get("title")?.get(lang)?.as_str()).collect();
+        for (_, output) in of("doctor") {
+            let found = output.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with(' '));
+            for line in found {
+                let (_, found) = line.split_once(char::is_whitespace).unwrap();
+                let title = found.split(": ").next().unwrap().trim_start();
+                assert!(titles.contains(&title), "no title of a rule: {line}");
+            }
+        }
     }
 }

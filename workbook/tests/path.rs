@@ -2,6 +2,9 @@
 //! (green), `next`, to the end of step 7. Only the holes' answers are typed. What was printed is compared with `tests/path/LANG.txt`;
 //! `UPDATE_TRANSCRIPTS=1` writes it anew.
 
+#[path = "path/steady.rs"]
+mod steady;
+
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::{self, File};
@@ -10,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use steady::steady;
 use workbook::Lang;
 use workbook::course::{self, Step};
 use workbook::starter;
@@ -98,37 +102,6 @@ impl Drop for World {
     }
 }
 
-/// Without what differs from run to run: times, and the lines of the server's log.
-fn steady(text: &str) -> String {
-    let mut result = String::new();
-    for line in text.lines() {
-        // `    19:24:57.348 [15703] LOG:  ...`, and the lines that belong to it.
-        let log = line.strip_prefix("    ").is_some_and(|rest| {
-            rest.starts_with('\t')
-                || rest.get(..14).is_some_and(|time| time.ends_with(" [") && time.as_bytes()[2] == b':')
-        });
-        if log {
-            continue;
-        }
-        // As root the program is the one behind a wrapper.
-        let line = line.replace("pg_ctl.real", "pg_ctl");
-        let mut rest = line.as_str();
-        // A number with a point in it is a time; all others are names and counts.
-        while let Some(place) = rest.find(|c: char| c.is_ascii_digit()) {
-            let end =
-                rest[place..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rest.len(), |end| place + end);
-            let (number, unit) = (&rest[place..end], &rest[end..]);
-            let time = number.contains('.') && ["s", "ms", " s", " 秒", "µs"].iter().any(|u| unit.starts_with(u));
-            result += &rest[..place];
-            result += if time { "N" } else { number };
-            rest = unit.strip_prefix('m').filter(|u| time && u.starts_with('s')).unwrap_or(unit);
-        }
-        result += rest;
-        result.push('\n');
-    }
-    result
-}
-
 fn walk(lang: Lang) {
     let world = World::new();
     let steps = course::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(lang)));
@@ -167,6 +140,7 @@ fn walk(lang: Lang) {
     command("next", 2);
     fs::write(&file, before).unwrap();
     command("list", 0);
+    command("reset 1", 0);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/path/{}.txt", lang.name()));
     if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
