@@ -36,16 +36,12 @@ impl Log {
     }
 }
 
-/// When a line was written, in milliseconds since 1970: it begins so, in UTC, where `log_line_prefix` is `%m [%p] `.
-pub fn written(line: &str) -> Option<i64> {
-    let number = |range: std::ops::Range<usize>| line.get(range)?.parse::<i64>().ok();
-    let (mut year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    // Counted from March on, the leap day is the last of its year.
-    year -= i64::from(month <= 2);
-    let month = (month + 9) % 12;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
-    let seconds = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
-    Some((days * 86_400 + seconds) * 1000 + number(20..23)?)
+/// When a line was written: it begins so where `log_line_prefix` is `%m [%p] `.
+#[cfg(feature = "checks")]
+pub fn written(line: &str) -> Option<std::time::SystemTime> {
+    let format = "[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3] UTC";
+    let format = time::format_description::parse_borrowed::<2>(format).ok()?;
+    Some(time::UtcDateTime::parse(line.get(..27)?, &format).ok()?.into())
 }
 
 /// The worker's process id and name, if the line is a worker's report of being ready:
@@ -133,6 +129,17 @@ pub fn why_not_started(lines: &[String], step: &str, port: u16) -> (Message, Mes
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "checks")]
+    #[test]
+    fn when_a_line_was_written() {
+        use std::time::{Duration, UNIX_EPOCH};
+        let line = "2024-02-29 23:59:59.987 UTC [321] LOG:  database system is shut down";
+        assert_eq!(written(line), Some(UNIX_EPOCH + Duration::from_millis(1_709_251_199_987)));
+        for line in ["", "\tFROM counted", "2023-02-29 23:59:59.987 UTC [321] LOG:  no such day"] {
+            assert_eq!(written(line), None);
+        }
+    }
 
     #[test]
     fn a_worker_that_reports_itself() {

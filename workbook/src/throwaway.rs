@@ -167,7 +167,10 @@ impl Throwaway {
 
     fn empty(installation: &Arc<Installation>) -> Result<Self> {
         let base = base()?;
-        SWEPT.call_once(|| [MEMORY, DISK].iter().for_each(|above| sweep(installation, above)));
+        let chosen = std::env::var(CLUSTERS).ok();
+        SWEPT.call_once(|| {
+            [Some(MEMORY), Some(DISK), chosen.as_deref()].iter().flatten().for_each(|above| sweep(installation, above))
+        });
         let dir = tempfile::Builder::new().prefix("c").rand_bytes(5).tempdir_in(base)?;
         give_to_server(dir.path())?;
         let guard = Guard::new(installation, dir.path())?;
@@ -461,16 +464,18 @@ impl Guard {
 /// ext4 without a journal, as machines in a cloud have it, searches long for the inodes of files made soon after others were removed.
 const MEMORY: &str = "/dev/shm";
 
+/// The variable that chooses another place, for the clusters and for their templates.
+const CLUSTERS: &str = "WORKBOOK_CLUSTERS";
+
 /// Where clusters live otherwise.
 const DISK: &str = "/tmp";
 
 /// How many bytes must be free in memory: a container often has 64 MB there, and eight clusters side by side need more.
 const ROOM: u64 = 1 << 30;
 
-/// Where the clusters are: a short path, as a socket's may have 107 bytes. It holds the templates, too. WORKBOOK_CLUSTERS chooses
-/// another folder for both.
+/// Where the clusters are: a short path, as a socket's may have 107 bytes. It holds the templates, too.
 fn base() -> Result<PathBuf> {
-    if let Ok(chosen) = std::env::var("WORKBOOK_CLUSTERS") {
+    if let Ok(chosen) = std::env::var(CLUSTERS) {
         return own_folder(&chosen);
     }
     static IN_MEMORY: OnceLock<bool> = OnceLock::new(); // the same one as long as this process lives
@@ -485,11 +490,15 @@ fn has_room(folder: &Path) -> bool {
         .is_ok_and(|it| it.f_type as u64 == TMPFS && it.f_bavail.saturating_mul(it.f_bsize as u64) >= ROOM)
 }
 
-/// The folder of ours in one in which everybody may write.
+/// The name of our folder in one in which everybody may write.
+fn folder_in(above: &str) -> Result<PathBuf> {
+    Ok(Path::new(above).join(format!("workbook-{}", user_id()?)))
+}
+
+/// That folder, which is made if it is missing, and is refused where it is somebody else's.
 fn own_folder(above: &str) -> Result<PathBuf> {
     use std::os::unix::fs::MetadataExt;
-    let me = user_id()?;
-    let base = Path::new(above).join(format!("workbook-{me}"));
+    let (base, me) = (folder_in(above)?, user_id()?);
     let _ = fs::create_dir(&base); // it may be there
     let there = fs::symlink_metadata(&base).map_err(|error| format!("{}: {error}", base.display()))?;
     if there.is_dir() && there.uid() == me {
@@ -507,7 +516,7 @@ static SWEPT: std::sync::Once = std::sync::Once::new();
 
 /// Removes what is left where not only a test was killed but its guard, too (the machine went down, say).
 fn sweep(installation: &Installation, above: &str) {
-    let Ok(base) = user_id().map(|me| Path::new(above).join(format!("workbook-{me}"))) else { return };
+    let Ok(base) = folder_in(above) else { return };
     // Whoever holds the folder has its path among its arguments: the guard of a cluster, the initdb of a template.
     let commands: Vec<_> = fs::read_dir("/proc")
         .into_iter()

@@ -18,7 +18,7 @@ use crate::throwaway::{Installation, Mode, Result, Throwaway, ended, limit, reas
 use crate::told::Told;
 use postgres::Client;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// When a check is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,12 +185,12 @@ pub fn refused(server: &Throwaway, client: &mut Client, sql: &str, expected: &st
 pub fn stops_within_a_second(server: &Throwaway) -> Result<()> {
     let mark = server.mark();
     server.stop(Mode::Fast)?;
-    let written = |text: &str| -> Result<i64> {
+    let written = |text: &str| -> Result<SystemTime> {
         let line = server.wait_log(mark, text)?;
         Ok(log::written(&line).ok_or_else(|| format!("no time at the beginning: {line}"))?)
     };
-    let took = written("database system is shut down")? - written("received fast shutdown request")?;
-    let took = took as f64 / 1000.0;
+    let took = written("database system is shut down")?.duration_since(written("received fast shutdown request")?)?;
+    let took = took.as_secs_f64();
     expect(server, took < 1.0, || {
         tell!(
             "a fast shutdown took {took:.2} s, expected less than 1 s",

@@ -13,7 +13,7 @@ use crate::throwaway::{Result, SUPERUSER};
 use regex::{Captures, Regex};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The superuser's name, as it is shown.
 const READER: &str = "reader";
@@ -70,12 +70,10 @@ enum Line {
 }
 
 /// What begins with a command that is shown, and ends with the next one.
-#[derive(Default)]
 pub struct Window {
     /// How long the logs were when it began.
     lengths: BTreeMap<String, usize>,
-    /// In milliseconds since 1970.
-    began: i64,
+    began: SystemTime,
     /// How many seconds the command sleeps.
     pause: u64,
 }
@@ -84,8 +82,7 @@ pub struct Window {
 pub struct Found {
     file: String,
     offset: usize,
-    /// In milliseconds since 1970.
-    written: Option<i64>,
+    written: Option<SystemTime>,
 }
 
 /// The place of a line in a log.
@@ -123,7 +120,7 @@ impl Record {
             names,
             lines: Vec::new(),
             logs: BTreeMap::new(),
-            windows: vec![Window::default()],
+            windows: vec![Window { lengths: BTreeMap::new(), began: UNIX_EPOCH, pause: 0 }],
             gaps: HashMap::new(),
             pid_columns: ["pid", "ppid", "leader_pid", "pg_backend_pid", "launch"].map(str::to_owned).to_vec(),
         }
@@ -143,8 +140,7 @@ impl Record {
     pub fn next_window(&mut self, logs: Vec<(String, String)>, pause: u64) {
         self.logs.extend(logs); // a log that is gone by now is remembered
         let lengths = self.logs.iter().map(|(name, text)| (name.clone(), text.len())).collect();
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        self.windows.push(Window { lengths, began, pause });
+        self.windows.push(Window { lengths, began: SystemTime::now(), pause });
     }
 
     /// The output of the command.
@@ -192,9 +188,10 @@ impl Record {
 
     /// This line of a log came so many seconds after the command; it is shown so.
     pub fn gap(&mut self, found: Found, seconds: u64) -> Result<()> {
-        let took = found.written.unwrap_or(i64::MAX) - self.windows.last().map_or(0, |window| window.began);
-        if took < seconds as i64 * 1000 - 300 {
-            return Err(format!("it came after {took} ms already, not after {seconds} s").into());
+        let began = self.windows.last().map_or(UNIX_EPOCH, |window| window.began);
+        let took = found.written.map(|written| written.duration_since(began).unwrap_or_default());
+        if let Some(took) = took.filter(|took| *took + Duration::from_millis(300) < Duration::from_secs(seconds)) {
+            return Err(format!("it came after {} ms already, not after {seconds} s", took.as_millis()).into());
         }
         self.gaps.insert((found.file, found.offset), seconds);
         Ok(())
