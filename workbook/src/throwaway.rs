@@ -260,6 +260,13 @@ impl Throwaway {
         Ok(text.lines().next().unwrap_or_default().trim().parse()?)
     }
 
+    /// Holds the postmaster with SIGSTOP for as long as what is returned lives: it starts nothing, and collects nothing.
+    pub fn hold_postmaster(&self) -> Result<Held> {
+        let postmaster = self.postmaster()?;
+        signal(postmaster, "STOP")?;
+        Ok(Held(postmaster))
+    }
+
     /// Kills the postmaster with SIGKILL, as the kernel does when memory runs out, and waits until its children have noticed.
     pub fn kill_postmaster(&self) -> Result<()> {
         let postmaster = self.postmaster()?;
@@ -618,6 +625,15 @@ pub fn signal(pid: i32, signal: &str) -> Result<()> {
         Errno::SRCH => ended(pid).into(),
         error => format!("SIG{signal} to {pid}: {error}").into(),
     })
+}
+
+/// A process that is held with SIGSTOP. It goes on when this is dropped.
+pub struct Held(i32);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = signal(self.0, "CONT"); // it may have been killed
+    }
 }
 
 /// A process is not there any more.

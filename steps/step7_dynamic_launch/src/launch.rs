@@ -140,8 +140,8 @@ pub fn wait_until_ready(
         let unknown = matches!(status, Err(BackgroundWorkerStatus::NotYetStarted));
         let ended = matches!(status, Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied));
         match report.state.load(Ordering::Acquire) {
-            // The postmaster notes the PID after the fork, and the worker may be ready before that. Until then pg_stat_activity has
-            // no backend_type for it, and `stop` would not know it. We are signalled when the PID is noted.
+            // The postmaster notes the PID after the fork, and the worker may be ready before that. Until then it has no
+            // backend_type in pg_stat_activity, and `stop` would not know it. We are signalled when the PID is noted.
             READY if !unknown => return Ok(report.pid.load(Ordering::Relaxed)),
             FAILED => return Err(report.error()),
             _ if ended => {
