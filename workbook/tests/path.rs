@@ -165,6 +165,32 @@ fn from_start_to_end_in_japanese() {
     walk(Lang::Ja);
 }
 
+/// `goto` leaves a solved step where it is. What was changed since is kept aside, and the finished step takes its place.
+#[test]
+fn catching_up_loses_nothing() {
+    let world = World::new();
+    let steps = course::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(Lang::En)));
+    let (copy, kept) = (steps[0].copy(&world.root()).join("src/lib.rs"), world.root().join("work/kept"));
+    assert_eq!(world.type_in("start 1", Lang::En).1, 0);
+    world.fill(&steps[0]);
+    assert_eq!(world.type_in("check", Lang::En).1, 0);
+    let solved = fs::read_to_string(&copy).unwrap();
+    let (text, code) = world.type_in("goto 2", Lang::En);
+    assert!(code == 0 && !kept.exists() && fs::read_to_string(&copy).unwrap() == solved, "{text}");
+
+    let mine = solved + "// mine\n";
+    fs::write(&copy, &mine).unwrap();
+    let (text, code) = world.type_in("goto 2", Lang::En);
+    assert_eq!(code, 0, "{text}");
+    let folders: Vec<_> = fs::read_dir(&kept).unwrap().flatten().map(|entry| entry.path()).collect();
+    let [folder] = &folders[..] else { panic!("{folders:?}") };
+    assert_eq!(fs::read_to_string(folder.join("src/lib.rs")).unwrap(), mine);
+    let shown = folder.strip_prefix(world.root()).unwrap().display();
+    assert!(text.contains(&format!("Your copy of step 1 is kept in {shown}\n")), "{text}");
+    assert!(!fs::read_to_string(&copy).unwrap().contains("// mine"));
+    assert!(starter::open_holes(&steps[0], copy.parent().unwrap().parent().unwrap()).is_empty());
+}
+
 /// A program that goes on printing, and all that it has printed.
 struct Running {
     child: Child,
