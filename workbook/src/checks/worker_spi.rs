@@ -153,13 +153,26 @@ fn not_preloaded(subject: &Subject) -> Result<()> {
         tell!("expected silence, seen: {said}", "ログには何も出ないはずですが、次の行がありました: {said}")
     })?;
     no_worker(subject, &server)?;
-    let pid: i32 = client.query_one("SELECT worker_spi_launch(4)", &[])?.get(0);
+    let launched = client.query_one("SELECT worker_spi_launch(4)", &[]);
     if subject.installation.major >= 17 {
+        launched?;
         return table(&server, &mut client, "schema4");
     }
     // There is no setting that names a database, so it is connected to none; and there it finds no table at all.
     server.wait_log(0, "without having selected a database")?;
-    server.eventually(not_ended(), limit(), || gone(pid).then_some(()))
+    // It ends so soon that who launches it may find no process any more.
+    match launched {
+        Ok(row) => {
+            let pid = row.get(0);
+            server.eventually(not_ended(), limit(), || gone(pid).then_some(()))
+        }
+        Err(error) => {
+            let (seen, expected) = (reason(&error), "ERROR 53000: could not start background process");
+            expect(&server, seen == expected, || {
+                tell!("expected {expected}, seen {seen}", "「{expected}」になるはずですが、「{seen}」でした。")
+            })
+        }
+    }
 }
 
 fn not_ended() -> Told {
