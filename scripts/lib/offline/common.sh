@@ -17,6 +17,7 @@ write_environment() { # FOLDER
   cat > "$1/bgworkbook.env" << ENV
 # . $1/bgworkbook.env: makes this shell use what the offline pack has brought, and no network.
 case :\$PATH: in *:$1/rust/bin:*) ;; *) export PATH="$1/rust/bin:\$PATH" ;; esac
+export USER="\${USER:-\$(id -un)}" # which a container does not set, and the tests' client wants
 export CARGO_HOME="\${CARGO_HOME:-$1/cargo}" WORKBOOK_CACHE="\${WORKBOOK_CACHE:-$1/cache}" CARGO_NET_OFFLINE=true
 ENV
 }

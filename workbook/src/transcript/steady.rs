@@ -189,8 +189,9 @@ impl Record {
     /// This line of a log came so many seconds after the command; it is shown so.
     pub fn gap(&mut self, found: Found, seconds: u64) -> Result<()> {
         let began = self.windows.last().map_or(UNIX_EPOCH, |window| window.began);
-        let took = found.written.map(|written| written.duration_since(began).unwrap_or_default());
-        if let Some(took) = took.filter(|took| *took + Duration::from_millis(300) < Duration::from_secs(seconds)) {
+        let written = found.written.ok_or("this line has no time at its beginning")?;
+        let took = written.duration_since(began).unwrap_or_default();
+        if took + Duration::from_millis(300) < Duration::from_secs(seconds) {
             return Err(format!("it came after {} ms already, not after {seconds} s", took.as_millis()).into());
         }
         self.gaps.insert((found.file, found.offset), seconds);
