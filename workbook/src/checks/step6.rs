@@ -131,6 +131,10 @@ fn stops_in_commit(subject: &Subject) -> Result<()> {
     client.batch_execute("SET commit_delay = 0")?;
     let mut other = server.connect("template1")?;
     for _ in 0..3 {
+        // It is woken from its nap: what is forgotten shall be the SIGTERM, and not this.
+        let asleep = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Extension'";
+        let missing = tell!("the worker was not asleep", "ワーカーが待機に入りませんでした。");
+        server.eventually(missing, limit(), || other.query_opt(asleep, &[&before]).ok()?.map(drop))?;
         client.batch_execute(&format!("INSERT INTO {}.counted VALUES ('delta', 1)", subject.short()))?;
         let writes = "SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_xid IS NOT NULL";
         let missing = tell!("the worker has not begun to write", "ワーカーが書き込みを始めませんでした。");
