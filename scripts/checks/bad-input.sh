@@ -173,3 +173,11 @@ whole_machine; rm "$fake/cargo"
 other=/var/tmp/bgworkbook-$(id -u); [ ! -e "$other" ] || other=''
 WORKBOOK_CACHE="$TMP/本 棚" expect "a cache whose path PostgreSQL's tools cannot take" 1 "The cache is /var/tmp/bgworkbook-$(id -u)" -- bash -c here
 [ -z "$other" ] || rm -rf "$other"
+
+# ---- the tests themselves: nothing of them stays
+# shellcheck disable=SC2016 # the inner shells' variables
+expect "what a killed test has left is removed by the next" 0 "made, removed" -- bash -c '
+  left=$(bash -c ". \"\$1\"; echo \"\$TMP\"; kill -9 \$\$" _ "$1"); [ -d "$left" ] && printf made
+  bash -c ". \"\$1\"" _ "$1" > /dev/null; [ -e "$left" ] || echo ", removed"' _ "$LIB/testing.sh"
+# shellcheck disable=SC2016
+expect "a test without a folder of its own does not begin" fail "no room" "!begun" -- bash -c 'mktemp() { echo "no room" >&2; return 1; }; . "$1"; echo begun' _ "$LIB/testing.sh"

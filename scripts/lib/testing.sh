@@ -1,15 +1,24 @@
 # shellcheck shell=bash
 # For the tests in scripts/checks: expectations, a folder that is removed at the end, and a closing line that scripts/test counts.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-set +e # a test goes on after a failure
+# Stops the servers in a test's folder, and removes it.
+clear_away() { # FOLDER
+  local d pid
+  for d in "$1"/*/*/{step*,worker_spi}/data-* "$1"/*/{step*,worker_spi}/data-* "$1"/pg*; do if pid=$(server_pid "$d"); then stop_server "$pid"; fi; done
+  rm -rf "$1"
+}
+# What a test that was killed has left: whoever made it has ended.
+for d in /var/tmp/bgwt.*; do
+  if [ -O "$d" ] && [ -s "$d/.pid" ] && ! kill -0 "$(< "$d/.pid")" 2> /dev/null; then (set +e; clear_away "$d"); fi
+done
 
 good=0 bad=0
-TMP=$(mktemp -d /var/tmp/bgwt.XXXXXX) # short: it serves as a cache, and the cache holds sockets
+TMP=$(mktemp -d /var/tmp/bgwt.XXXXXX) # short: it serves as a cache, and the cache holds sockets. Without it a test does not begin
+set +e                                # a test goes on after a failure
+echo $$ > "$TMP/.pid"
 chmod 755 "$TMP"                      # as root, the server's user passes through
 finish() {
-  local d pid
-  for d in "$TMP"/*/*/{step*,worker_spi}/data-* "$TMP"/*/{step*,worker_spi}/data-* "$TMP"/pg*; do if pid=$(server_pid "$d"); then stop_server "$pid"; fi; done
-  rm -rf "$TMP"
+  clear_away "$TMP"
   printf 'test result: %s. %s passed; %s failed\n' "$([ $bad = 0 ] && echo ok || echo FAILED)" "$good" "$bad"
   [ $bad = 0 ] || exit 1
 }
