@@ -22,7 +22,7 @@ PGRX_VERSION=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' "$ROOT/Cargo.toml")
 MDBOOK_VERSION=0.5.4
 EMBEDDED_MAJOR=18 # the one that is taken when nothing is said
 # shellcheck disable=SC2034 # used by setup and test
-MAJORS='15 16 17 18'
+MAJORS='15 16 17 18 19'
 
 # ---- languages --------------------------------------------------------------------------------------------------------------
 choose_language() { # LANGUAGE-OR-LOCALE: sets WORKBOOK_LANG
@@ -172,3 +172,6 @@ copy_of() {
   config=$(realpath -- "$1" 2>/dev/null) || config=$1
   echo "$HERE/pg/own-$({ echo "$config"; "$config" --version --bindir --configure 2>/dev/null; stat -Lc '%Y %s' "$("$config" --bindir 2>/dev/null)/postgres" 2>/dev/null; } | sha256sum | cut -c1-6)"
 }
+
+# shellcheck source=rust.sh
+. "$LIB/rust.sh"

@@ -32,6 +32,8 @@ The steps are:
   [ready]='Ready. Start a worker with: scripts/run step1'
   [no_rust]='there is no Rust compiler (cargo) in PATH'
   [no_rust.next]='install Rust from https://rustup.rs, open a new shell, and repeat the command'
+  [rust_fetch]="Rust {1} is fetched from Debian's archive, for this workbook only (about 100 MB; nothing is installed)"
+  [rust_download]='downloading rustc-web'
   [old_rust]='Rust {1} is too old: this workbook needs {2}'
   [old_rust.next]='rustup toolchain install {2}   (without rustup: install it from https://rustup.rs)'
   [bad_cargo]='cargo does not work here: {1}'

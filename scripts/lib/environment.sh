@@ -122,7 +122,9 @@ if [ -z "${CARGO_TARGET_DIR:-}" ] && unusual_checkout; then set_variable CARGO_T
 path=:$PATH:
 while [[ $path =~ :($TOOLS/[^:]*|${CARGO_HOME:-$HOME/.cargo}/bin): ]]; do path=${path/":${BASH_REMATCH[1]}:"/:}; done # those of an earlier time
 path=${path#:}; path=${path%:}
-set_variable PATH "${tool_path%/*}:${CARGO_HOME:-$HOME/.cargo}/bin:$path"
+rust=''
+if [ "${RUSTUP_TOOLCHAIN:-}" = "$RUST_PREFIX" ]; then set_variable RUSTUP_TOOLCHAIN "$RUST_PREFIX"; rust=$RUST_PREFIX/bin:; fi
+set_variable PATH "$rust${tool_path%/*}:${CARGO_HOME:-$HOME/.cargo}/bin:$path"
 # The user's flags would make cargo build PostgreSQL's bindings again; PGRX_PG_CONFIG_PATH would make pgrx ignore this PGRX_HOME.
 if [ "${RUSTFLAGS:-}${CARGO_ENCODED_RUSTFLAGS:-}" ]; then warn rustflags; fi
 echo 'unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS PGRX_PG_CONFIG_PATH PG_VERSION' >&3

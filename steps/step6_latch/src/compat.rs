@@ -21,7 +21,7 @@ pub fn pqsignal(signal: u32, handler: pg_sys::pqsigfunc) {
         // Since 18 the library for clients has a function of that name, too, so the server's was given another.
         #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
         pg_sys::pqsignal(signal as i32, handler);
-        #[cfg(feature = "pg18")]
+        #[cfg(any(feature = "pg18", feature = "pg19"))]
         pg_sys::pqsignal_be(signal as i32, handler);
     }
 }

@@ -8,9 +8,13 @@ use std::time::Duration;
 /// PostgreSQL's own signal handlers, as the C functions that they are. `pg_sys` has Rust functions of these names: those are made
 /// to be called, and as a handler they would be called with the wrong convention, in the middle of anything.
 mod handlers {
+    use core::ffi::c_int;
+    #[cfg(feature = "pg19")]
+    use pgrx::pg_sys::pg_signal_info; // since 19: who has sent the signal
+
     unsafe extern "C-unwind" {
-        pub safe fn die(signal: core::ffi::c_int);
-        pub safe fn SignalHandlerForConfigReload(signal: core::ffi::c_int);
+        pub fn die(signal: c_int, #[cfg(feature = "pg19")] sender: *const pg_signal_info);
+        pub fn SignalHandlerForConfigReload(signal: c_int, #[cfg(feature = "pg19")] sender: *const pg_signal_info);
     }
 }
 

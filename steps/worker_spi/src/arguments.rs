@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 /// looked up here, in the session that calls.
 ///
 /// # Safety
-/// The arguments are those of `worker_spi_launch(int4, oid, oid, text[])`.
+/// The arguments are those of `worker_spi_launch(int4, oid, oid, text[])`, since 19 with a boolean at the end.
 pub unsafe fn job(arguments: pg_sys::FunctionCallInfo) -> Job {
     // SAFETY: as the caller says; the function is STRICT, so no argument is null.
     let mut job = unsafe {
@@ -19,6 +19,7 @@ pub unsafe fn job(arguments: pg_sys::FunctionCallInfo) -> Job {
             database: pg_getarg(arguments, 1).unwrap_or(pg_sys::InvalidOid),
             role: pg_getarg(arguments, 2).unwrap_or(pg_sys::InvalidOid),
             flags: flags(arguments, 3),
+            interruptible: cfg!(feature = "pg19") && pg_getarg(arguments, 4).unwrap_or(false),
         }
     };
     // SAFETY: in a transaction. A name that nobody has is an ERROR.

@@ -10,7 +10,7 @@ pub fn pqsignal(signal: u32, handler: pg_sys::pqsigfunc) {
         // Since 18 the library for clients has a function of that name, too, so the server's was given another.
         #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
         pg_sys::pqsignal(signal as i32, handler);
-        #[cfg(feature = "pg18")]
+        #[cfg(any(feature = "pg18", feature = "pg19"))]
         pg_sys::pqsignal_be(signal as i32, handler);
     }
 }
@@ -74,9 +74,20 @@ mod version {
         *EVENT.get_or_init(|| unsafe { pg_sys::WaitEventExtensionNew(c"WorkerSpiMain".as_ptr()) })
     }
 
+    #[cfg(not(feature = "pg19"))]
     extension_sql!(
         r#"
 CREATE FUNCTION worker_spi_launch(index int4, dboid oid DEFAULT 0, roleoid oid DEFAULT 0, flags text[] DEFAULT '{}')
+RETURNS pg_catalog.int4 STRICT AS 'MODULE_PATHNAME' LANGUAGE C;
+"#,
+        name = "worker_spi_launch"
+    );
+
+    #[cfg(feature = "pg19")]
+    extension_sql!(
+        r#"
+CREATE FUNCTION worker_spi_launch(index int4, dboid oid DEFAULT 0, roleoid oid DEFAULT 0, flags text[] DEFAULT '{}',
+  interruptible boolean DEFAULT false)
 RETURNS pg_catalog.int4 STRICT AS 'MODULE_PATHNAME' LANGUAGE C;
 "#,
         name = "worker_spi_launch"
@@ -85,3 +96,9 @@ RETURNS pg_catalog.int4 STRICT AS 'MODULE_PATHNAME' LANGUAGE C;
 // ANCHOR_END: new
 
 pub use version::*;
+
+/// The flag `BGWORKER_INTERRUPTIBLE`: since 19, whoever needs the worker's database for itself may end the worker.
+#[cfg(feature = "pg19")]
+pub const INTERRUPTIBLE: i32 = pg_sys::BGWORKER_INTERRUPTIBLE as i32;
+#[cfg(not(feature = "pg19"))]
+pub const INTERRUPTIBLE: i32 = 0;

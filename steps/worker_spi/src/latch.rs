@@ -7,9 +7,13 @@ use std::time::Duration;
 // ANCHOR: handlers
 /// PostgreSQL's own signal handlers, as the C functions that they are (step 6 says why not those of `pg_sys`).
 mod handlers {
+    use core::ffi::c_int;
+    #[cfg(feature = "pg19")]
+    use pgrx::pg_sys::pg_signal_info; // since 19: who has sent the signal
+
     unsafe extern "C-unwind" {
-        pub safe fn die(signal: core::ffi::c_int);
-        pub safe fn SignalHandlerForConfigReload(signal: core::ffi::c_int);
+        pub fn die(signal: c_int, #[cfg(feature = "pg19")] sender: *const pg_signal_info);
+        pub fn SignalHandlerForConfigReload(signal: c_int, #[cfg(feature = "pg19")] sender: *const pg_signal_info);
     }
 }
 

@@ -1,7 +1,7 @@
 //! `worker_spi_launch`: a worker on demand.
 
 use crate::{NAME, compat, settings};
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus};
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
 use pgrx::fcinfo::pg_getarg;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -18,6 +18,8 @@ pub struct Job {
     pub role: pg_sys::Oid,
     /// `BGWORKER_BYPASS_...`
     pub flags: u32,
+    /// Whether it shall be ended by what needs its database for itself. The postmaster is told, not the worker.
+    pub interruptible: bool,
 }
 
 impl Job {
@@ -25,7 +27,7 @@ impl Job {
     fn mine() -> Self {
         let mut words = BackgroundWorker::get_extra().split(' ').map(|word| word.parse::<u32>().unwrap_or_default());
         let mut next = || words.next().unwrap_or_default();
-        Self { database: next().into(), role: next().into(), flags: next() }
+        Self { database: next().into(), role: next().into(), flags: next(), interruptible: false }
     }
 
     /// bgw_extra.
@@ -57,7 +59,7 @@ pub fn connect() {
 fn launch(number: i32, job: &Job) -> Option<i32> {
     // SAFETY: a plain variable of this process.
     let me = unsafe { pg_sys::MyProcPid };
-    let worker = BackgroundWorkerBuilder::new(&format!("{} worker {number}", compat::DYNAMIC))
+    let builder = BackgroundWorkerBuilder::new(&format!("{} worker {number}", compat::DYNAMIC))
         .set_type(compat::DYNAMIC)
         .set_library(NAME)
         .set_function("worker_spi_main")
@@ -65,17 +67,28 @@ fn launch(number: i32, job: &Job) -> Option<i32> {
         .set_extra(&job.text())
         .enable_spi_access() // with start time RecoveryFinished
         .set_restart_time(None)
-        .set_notify_pid(me)
-        .load_dynamic()
-        .ok()?;
+        .set_notify_pid(me);
+    // pgrx's builder does not know the flag of 19, so what it has built is registered here.
+    let mut worker = pg_sys::BackgroundWorker::from(&builder);
+    if job.interruptible {
+        worker.bgw_flags |= compat::INTERRUPTIBLE;
+    }
+    let (mut handle, mut pid) = (ptr::null_mut(), 0);
+    // SAFETY: `worker` is copied; the handle is set where the registration has succeeded, and lives as long as the memory context.
+    let status = unsafe {
+        if !pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle) {
+            return None;
+        }
+        pg_sys::WaitForBackgroundWorkerStartup(handle, &mut pid)
+    };
     // "Started" means that there is a process. What becomes of it (it has still to connect) is in the server's log.
-    let (message, hint) = match worker.wait_for_startup() {
-        Ok(pid) => return Some(pid),
-        Err(BackgroundWorkerStatus::PostmasterDied) => (
+    let (message, hint) = match status {
+        pg_sys::BgwHandleStatus::BGWH_STARTED => return Some(pid),
+        pg_sys::BgwHandleStatus::BGWH_POSTMASTER_DIED => (
             "cannot start background processes without postmaster",
             "Kill all remaining database processes and restart the database.",
         ),
-        Err(_) => ("could not start background process", "More details may be available in the server log."),
+        _ => ("could not start background process", "More details may be available in the server log."),
     };
     ErrorReport::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES, message, "launch")
         .set_hint(hint)
