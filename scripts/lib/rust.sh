@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2317 # functions that progress calls
+# shellcheck shell=bash disable=SC2016,SC2317 # the linker's word in single quotes; functions that progress calls
 # The Rust of rust-toolchain.toml. Readers have it from rustup, which fetches it by itself. Where rustup cannot (no network but Debian's,
 # or no rustup), Debian's own archive has the compiler that it builds browsers with: rustc-web, at least as new, signed by Debian. It
 # is unpacked into the private cache and not installed. Sourced by common.sh, so each script uses it once set-up has fetched it.
@@ -42,7 +42,7 @@ get_debian_rust() { # sets why where it fails
     "$new/bin/cargo" --version && "$new/bin/rustc" --version && "$new/bin/cargo-clippy" --version && "$new/bin/rustfmt" --version
   }
   text rust_fetch "$RUST_VERSION"
-  progress "$(text rust_download)" "$log" fetch_rust && unpack_rust >> "$log" 2>&1 || { tail -n 5 "$log"; return 1; }
+  if ! { progress "$(text rust_download)" "$log" fetch_rust && unpack_rust >> "$log" 2>&1; }; then tail -n 5 "$log"; return 1; fi
   recent_rust "$("$new/bin/rustc" --version | sed -n 's/^rustc \([0-9.]*\).*/\1/p')" || return
   rm -rf "$RUST_PREFIX" && mv "$new" "$RUST_PREFIX" && rm -rf "$apt"
 }

@@ -1,40 +1,14 @@
-# shellcheck shell=bash disable=SC2153,SC2317 # variables of common.sh; functions that progress calls
+# shellcheck shell=bash disable=SC2153 # variables of common.sh
 # PostgreSQL's own worker_spi: its tests, and the C sample. Sourced after common.sh, tools.sh and majors.sh. What is fetched stays in
 # $DOWNLOADS/worker_spi-SERIES (module/ and perl/); nothing of it is in this repository.
 
-# From which series of source packages a major's files come: those of 16 are the same as those of 15.
-# Debian has no source of 19 that can be fetched yet; its first test is that of 18, its second one is not run.
-upstream_series() { case $1 in 16) echo 15 ;; 19) echo 18 ;; *) echo "$1" ;; esac; }
-upstream_suite() { case $1 in 15) echo bookworm ;; 17) echo trixie ;; *) echo sid ;; esac; }
+upstream_series() { table_of "$1" | sed -n 's/^worker_spi = //p' | grep . || echo "$1"; } # MAJOR: whose tests are run
 upstream_of() { echo "$DOWNLOADS/worker_spi-$(upstream_series "$1")"; }
 
 get_upstream() { # MAJOR
-  local series to uri log tar=''
-  series=$(upstream_series "$1") to=$(upstream_of "$1") log=$CACHE/worker_spi.log
-  [ ! -e "$to" ] || return 0
+  if [ -e "$(upstream_of "$1")" ]; then return; fi
   lock "$CACHE/.lock"
-  APT=$DOWNLOADS/.worker_spi
-  rm -rf "$APT"; mkdir -p "$APT"
-  for p in "$DOWNLOADS/postgresql-${series}"_*.orig.tar.*; do if [ -e "$p" ]; then tar=$p; fi; done
-  if [ -z "$tar" ]; then # 17's is there already if this machine has built it
-    command -v apt-get > /dev/null || die pg_not_debian "$series" "$(os ID) $(os VERSION_ID)"
-    uri=$(mirror "$(os VERSION_CODENAME)")
-    [ -n "$uri" ] || die pg_no_mirror "$series" "$(os VERSION_CODENAME)"
-    [ -e "$KEYRING" ] || die pg_no_keyring "$series" "$KEYRING"
-    # The lists of sid expire after a week, and some mirrors are older. They are signed all the same, and an older source will do.
-    fetch_upstream() {
-      start_apt "deb-src [signed-by=$KEYRING check-valid-until=no] $uri $(upstream_suite "$series") main" && cd "$APT/got" &&
-        private_apt apt-get source --download-only --only-source "postgresql-$series"
-    }
-    progress "$(text pg_source "$series")" "$log" fetch_upstream || die pg_make_failed "$series" "$log" "$(tail -n 8 "$log")"
-    for p in "$APT"/got/*.orig.tar.*; do tar=$p; done
-  fi
-  mkdir "$APT/all" "$APT/new"
-  tar -C "$APT/all" --strip-components=1 -xf "$tar" --wildcards '*/src/test/modules/worker_spi' '*/src/test/perl'
-  mv "$APT/all/src/test/modules/worker_spi" "$APT/new/module"
-  mv "$APT/all/src/test/perl" "$APT/new/perl"
-  mv "$APT/new" "$to"
-  rm -rf "$APT"
+  ask_cluster worker_spi "$1"
   exec 9>&-
 }
 

@@ -52,3 +52,22 @@ install_from() { # FOLDER PACKAGE...
   rm -rf "$state"
   return $status
 }
+
+# ---- apt with a state of its own ------------------------------------------------------------------------------------------------
+# The mirror is the one that this machine uses anyway. Nothing is installed, the machine's lists stay as they are, no other source
+# is asked, and what comes must be signed by Debian.
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+private_apt() { # ARGUMENTS...: an apt-get (or another of its programs) that knows only $APT/sources.list
+  local program=$1; shift
+  "$program" -o Dir::Etc::sourcelist="$APT/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::State="$APT/state" \
+    -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache="$APT/cache" -o APT::Sandbox::User=root \
+    -o Acquire::Languages=none -o Acquire::Retries=2 -o Acquire::http::Timeout=60 "$@"
+}
+# mirror SUITE: the address from which this machine takes the suite's packages
+mirror() { apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2> /dev/null | sed -n "s/^$1 main //p" | head -n 1 || true; }
+start_apt() { # LINE...: writes the list of sources and fetches what they have
+  rm -rf "$APT"; mkdir -p "$APT/state/lists/partial" "$APT/cache/archives/partial" "$APT/got"
+  printf '%s\n' "$@" > "$APT/sources.list"
+  private_apt apt-get update -o APT::Update::Error-Mode=any
+}
+os() { sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}$/\1/p" "${OS_RELEASE:-/etc/os-release}" 2> /dev/null || uname -s; }
