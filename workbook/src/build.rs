@@ -19,7 +19,17 @@ pub struct Shell {
 impl Shell {
     /// The environment of a step in this checkout. `WORKBOOK_PG` and `PG_CONFIG` choose the PostgreSQL.
     pub fn of(root: &Path, step: &str) -> Result<Self> {
-        let environment = output(Command::new(root.join("scripts/lib/environment.sh")).args([step, "--quiet"]))?;
+        Self::with(root, &[step, "--quiet"])
+    }
+
+    /// The same, with this major of PostgreSQL.
+    pub fn on(root: &Path, step: &str, major: u16) -> Result<Self> {
+        Self::with(root, &[step, "--quiet", "--pg", &major.to_string()])
+            .map_err(|error| error.to_string().replace("scripts/setup", &format!("scripts/setup --pg {major}")).into())
+    }
+
+    fn with(root: &Path, arguments: &[&str]) -> Result<Self> {
+        let environment = output(Command::new(root.join("scripts/lib/environment.sh")).args(arguments))?;
         Ok(Self { root: root.into(), script: environment })
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
+use workbook::build::Shell;
 use workbook::checks::{self, Subject, Tier};
 use workbook::throwaway::{Result, explain};
 
@@ -30,12 +31,14 @@ fn main() -> ExitCode {
 fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
     let (quick, long) = (std::env::var_os("WORKBOOK_QUICK").is_some(), std::env::var_os("WORKBOOK_LONG").is_some());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
+    let major: u16 = Shell::of(root, "step1")?.value("$WORKBOOK_PG_MAJOR")?.parse()?;
     let mut trials = Vec::new();
     for (step, checks) in checks::all() {
         described(&root.join("steps").join(step).join("checks.toml"), checks)?;
         let name = |check: &checks::Check| format!("{step}/{}", check.id);
         let wanted = |check: &checks::Check| {
-            (long || check.tier != Tier::Long)
+            checks::since(step, check) <= major
+                && (long || check.tier != Tier::Long)
                 && (!quick || check.tier == Tier::Quick)
                 && arguments.filter.as_ref().is_none_or(|filter| name(check).contains(filter.as_str()))
                 && !arguments.skip.iter().any(|skip| name(check).contains(skip.as_str()))

@@ -37,6 +37,8 @@ struct Variant {
     step: String,
     name: String,
     patch: PathBuf,
+    /// The major on which it is wrong, if it is not wrong on each: `major: 19`.
+    major: Option<u16>,
     /// The checks that must refuse it, each with a part of what it says.
     red: Vec<(&'static Check, String)>,
 }
@@ -106,13 +108,21 @@ fn read(step: &str, checks: &'static [Check], patch: PathBuf) -> Result<Variant>
     if red.is_empty() {
         return Err(format!("{}: no line \"red: ...\"", patch.display()).into());
     }
+    let major = line("major").ok().map(|major| major.parse()).transpose()?;
+    if let Some((check, _)) = red.iter().find(|(check, _)| checks::since(step, check) > major.unwrap_or_default()) {
+        let since = checks::since(step, check);
+        return Err(format!("{}: no line \"major: {since}\", which \"{}\" needs", patch.display(), check.id).into());
+    }
     let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Variant { step: step.into(), name, patch, red })
+    Ok(Variant { step: step.into(), name, patch, major, red })
 }
 
 /// Builds the variant and fails unless its checks refuse it, each for the stated reason.
 fn judge(root: &Path, workshop: &Workshop, variant: &Variant) -> Result<()> {
-    let shell = Shell::of(root, &variant.step)?;
+    let shell = match variant.major {
+        Some(major) => Shell::on(root, &variant.step, major)?,
+        None => Shell::of(root, &variant.step)?,
+    };
     let folder = shell.scratch()?.join("variants").join(format!("{}-{}", variant.step, variant.name));
     let source = workshop.copy(&variant.step, &folder)?;
     // Without the variable, git would take the checkout around the folder for the place to patch.

@@ -19,7 +19,6 @@ pub unsafe fn job(arguments: pg_sys::FunctionCallInfo) -> Job {
             database: pg_getarg(arguments, 1).unwrap_or(pg_sys::InvalidOid),
             role: pg_getarg(arguments, 2).unwrap_or(pg_sys::InvalidOid),
             flags: flags(arguments, 3),
-            interruptible: cfg!(feature = "pg19") && pg_getarg(arguments, 4).unwrap_or(false),
         }
     };
     // SAFETY: in a transaction. A name that nobody has is an ERROR.

@@ -97,8 +97,20 @@ RETURNS pg_catalog.int4 STRICT AS 'MODULE_PATHNAME' LANGUAGE C;
 
 pub use version::*;
 
-/// The flag `BGWORKER_INTERRUPTIBLE`: since 19, whoever needs the worker's database for itself may end the worker.
+// ANCHOR: flags
+/// What is added to `bgw_flags`, which the postmaster reads: since 19, whether it may end the worker for a command that needs the
+/// worker's database for itself.
+///
+/// # Safety
+/// The arguments are those of `worker_spi_launch`.
 #[cfg(feature = "pg19")]
-pub const INTERRUPTIBLE: i32 = pg_sys::BGWORKER_INTERRUPTIBLE as i32;
+pub unsafe fn more_flags(arguments: pg_sys::FunctionCallInfo) -> i32 {
+    // SAFETY: as the caller says; the function is STRICT, so no argument is null.
+    let interruptible = unsafe { pgrx::fcinfo::pg_getarg(arguments, 4) }.unwrap_or(false);
+    if interruptible { pg_sys::BGWORKER_INTERRUPTIBLE as i32 } else { 0 }
+}
 #[cfg(not(feature = "pg19"))]
-pub const INTERRUPTIBLE: i32 = 0;
+pub unsafe fn more_flags(_arguments: pg_sys::FunctionCallInfo) -> i32 {
+    0
+}
+// ANCHOR_END: flags

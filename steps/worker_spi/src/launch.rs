@@ -18,8 +18,6 @@ pub struct Job {
     pub role: pg_sys::Oid,
     /// `BGWORKER_BYPASS_...`
     pub flags: u32,
-    /// Whether it shall be ended by what needs its database for itself. The postmaster is told, not the worker.
-    pub interruptible: bool,
 }
 
 impl Job {
@@ -27,7 +25,7 @@ impl Job {
     fn mine() -> Self {
         let mut words = BackgroundWorker::get_extra().split(' ').map(|word| word.parse::<u32>().unwrap_or_default());
         let mut next = || words.next().unwrap_or_default();
-        Self { database: next().into(), role: next().into(), flags: next(), interruptible: false }
+        Self { database: next().into(), role: next().into(), flags: next() }
     }
 
     /// bgw_extra.
@@ -56,7 +54,7 @@ pub fn connect() {
 
 // ANCHOR: launch
 /// Starts a worker. Returns its PID, or `None` if no slot is free.
-fn launch(number: i32, job: &Job) -> Option<i32> {
+fn launch(number: i32, job: &Job, more_flags: i32) -> Option<i32> {
     // SAFETY: a plain variable of this process.
     let me = unsafe { pg_sys::MyProcPid };
     let builder = BackgroundWorkerBuilder::new(&format!("{} worker {number}", compat::DYNAMIC))
@@ -68,11 +66,9 @@ fn launch(number: i32, job: &Job) -> Option<i32> {
         .enable_spi_access() // with start time RecoveryFinished
         .set_restart_time(None)
         .set_notify_pid(me);
-    // pgrx's builder does not know the flag of 19, so what it has built is registered here.
+    // pgrx's builder has no method for each flag, so what it has built is registered here.
     let mut worker = pg_sys::BackgroundWorker::from(&builder);
-    if job.interruptible {
-        worker.bgw_flags |= compat::INTERRUPTIBLE;
-    }
+    worker.bgw_flags |= more_flags;
     let (mut handle, mut pid) = (ptr::null_mut(), 0);
     // SAFETY: `worker` is copied; the handle is set where the registration has succeeded, and lives as long as the memory context.
     let status = unsafe {
@@ -109,7 +105,7 @@ pub unsafe extern "C-unwind" fn worker_spi_launch(arguments: pg_sys::FunctionCal
     // SAFETY: as above. The function is STRICT, so no argument is null.
     let started = unsafe {
         let number = pg_getarg(arguments, 0).unwrap_or_default();
-        launch(number, &compat::job(arguments))
+        launch(number, &compat::job(arguments), compat::more_flags(arguments))
     };
     match started {
         Some(pid) => pg_sys::Datum::from(pid),

@@ -46,6 +46,14 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static [Check])> {
     steps().into_iter().chain([("worker_spi", worker_spi::CHECKS)])
 }
 
+/// What only newer majors have, by the check that judges it. On others that check is not run, so that it does not count as passed.
+const SINCE: [(&str, &str, u16); 2] = [("worker_spi", "interruptible", 19), ("worker_spi", "not_interruptible", 19)];
+
+/// From which major on there is something to judge.
+pub fn since(step: &str, check: &Check) -> u16 {
+    SINCE.iter().find(|(of, id, _)| (*of, *id) == (step, check.id)).map_or(0, |(_, _, major)| *major)
+}
+
 /// The checks of all steps, by the step's full name.
 pub fn steps() -> [(&'static str, &'static [Check]); 7] {
     [

@@ -1,6 +1,6 @@
 //! `worker_spi`: few checks, as PostgreSQL's own tests judge it. These are for what those do not see.
 
-use super::{Check, Subject, Tier, expect, no_worker, number, stops_within_a_second};
+use super::{Check, Subject, Tier, expect, no_worker, number, refused, stops_within_a_second};
 use crate::tell;
 use crate::throwaway::{Result, Throwaway, gone, limit, reason, signal};
 use crate::told::Told;
@@ -13,6 +13,8 @@ pub const CHECKS: &[Check] = &[
     Check { id: "not_preloaded", tier: Tier::Quick, run: not_preloaded },
     Check { id: "reload", tier: Tier::Full, run: reload },
     Check { id: "never_again", tier: Tier::Full, run: never_again },
+    Check { id: "interruptible", tier: Tier::Full, run: interruptible },
+    Check { id: "not_interruptible", tier: Tier::Full, run: not_interruptible },
 ];
 
 /// A cycle only when it is asked for.
@@ -221,4 +223,60 @@ fn never_again(subject: &Subject) -> Result<()> {
     expect(&server, !again, || tell!("worker 1 has been started again", "ワーカー 1 が再び起動されました。"))?;
     client.batch_execute("INSERT INTO schema2.counted VALUES ('total', 1), ('delta', 2)")?;
     total(&server, &mut client, other, "schema2", 3)
+}
+
+/// A server with the database `theirs`, in which a worker has been launched: the server, a client beside it, and the worker's PID.
+fn launched_in_theirs(subject: &Subject, interruptible: bool) -> Result<(Throwaway, Client, i32)> {
+    let conf = [SLEEPY, "allow_in_place_tablespaces = on", "log_min_messages = 'warning, postmaster:debug1'"];
+    let (server, mut client) = ready(subject, &conf)?;
+    client.batch_execute("CREATE EXTENSION worker_spi")?;
+    client.batch_execute("CREATE TABLESPACE elsewhere LOCATION ''")?;
+    client.batch_execute("CREATE DATABASE theirs")?;
+    let pid = launch_in(&server, &mut client, "theirs", interruptible)?;
+    Ok((server, client, pid))
+}
+
+/// Launches worker 7 in a database, and waits until it is connected there.
+fn launch_in(server: &Throwaway, client: &mut Client, database: &str, interruptible: bool) -> Result<i32> {
+    let launch = format!(
+        "SELECT worker_spi_launch(7, oid, interruptible => {interruptible}) FROM pg_database WHERE datname = '{database}'"
+    );
+    let pid = client.query_one(&launch, &[])?.get(0);
+    table(server, &mut server.connect(database)?, "schema7")?;
+    Ok(pid)
+}
+
+/// Since 19: whoever needs a database for itself ends the workers in it that allow it. One that is ended so is no longer registered.
+fn interruptible(subject: &Subject) -> Result<()> {
+    let (server, mut client, mut pid) = launched_in_theirs(subject, true)?;
+    let commands = [
+        ("CREATE DATABASE copy TEMPLATE theirs", Some("theirs")),
+        ("ALTER DATABASE theirs RENAME TO renamed", Some("renamed")),
+        ("ALTER DATABASE renamed SET TABLESPACE elsewhere", Some("renamed")),
+        ("DROP DATABASE renamed", None),
+    ];
+    for (sql, then) in commands {
+        let mark = server.mark();
+        client.batch_execute(sql).map_err(|error| {
+            let why = reason(&error);
+            server.failure(tell!("{sql}: {why}", "{sql} が失敗しました: {why}"))
+        })?;
+        server.eventually(not_ended(), limit(), || gone(pid).then_some(()))?;
+        let worker = "worker_spi dynamic";
+        server.wait_log(mark, &format!("background worker \"{worker}\" (PID {pid}) exited with exit code 1"))?;
+        server.wait_log(mark, &format!("unregistering background worker \"{worker} worker 7\""))?;
+        if let Some(database) = then {
+            pid = launch_in(&server, &mut client, database, true)?;
+        }
+    }
+    Ok(())
+}
+
+/// Since 19, as before: a worker that does not allow it keeps its database.
+fn not_interruptible(subject: &Subject) -> Result<()> {
+    let (server, mut client, pid) = launched_in_theirs(subject, false)?;
+    let sql = "CREATE DATABASE copy TEMPLATE theirs";
+    refused(&server, &mut client, sql, "ERROR 55006: source database \"theirs\" is being accessed by other users")?;
+    let missing = tell!("the worker has been ended", "ワーカーが終了させられました。");
+    expect(&server, !gone(pid), || missing)
 }
