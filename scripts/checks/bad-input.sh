@@ -13,10 +13,10 @@ expect "the same in Japanese" 1 "エラー: 「step99」というステップは
 expect "no step: the usage" 2 usage step1_registration -- "$run"
 expect "an unknown option" 2 "--nonsense" usage -- "$run" step1 --nonsense
 expect "env with an unknown step goes on in the shell" 0 'no step "7777"' "still here" -- bash -c ". '$ROOT/scripts/env' 7777; echo still here"
-expect "a major that is not there lists the majors" 1 'no PostgreSQL "14"' "15 16 17 18" "next:" -- "$setup" --pg 14
-expect "the same in Japanese" 1 "PostgreSQL「19」は用意されていません" "15 16 17 18" "次の操作" -- "$run" step1 --pg 19 --lang ja
+expect "a major that is not there lists the majors" 1 'no PostgreSQL "14"' "$MAJORS" "next:" -- "$setup" --pg 14
+expect "the same in Japanese" 1 "PostgreSQL「14」は用意されていません" "$MAJORS" "次の操作" -- "$run" step1 --pg 14 --lang ja
 expect "a minor version is no major" 1 'no PostgreSQL "17.6"' -- "$setup" --pg=17.6
-expect "one server runs one major" 1 'no PostgreSQL "all"' "15 16 17 18" -- "$run" step1 --pg all
+expect "one server runs one major" 1 'no PostgreSQL "all"' "$MAJORS" -- "$run" step1 --pg all
 WORKBOOK_PG=9 expect "WORKBOOK_PG counts like --pg" 1 'no PostgreSQL "9"' -- "$ROOT/scripts/lib/environment.sh" step1
 expect "nothing to stop" 0 "Nothing of this checkout is running" -- "$run" --stop
 expect "no log yet" 1 "no log of step1" "next: scripts/run step1" -- "$run" --log step1
@@ -143,11 +143,12 @@ pg_config() { # VERSION HEADERS
 }
 own() { here --pg "$fake/pg_config"; }; export -f own
 pg_config "PostgreSQL 14.19" "$TMP/headers"
-expect "PostgreSQL 14" 1 "PostgreSQL 14.19: too old" "15 to 18" "next: scripts/setup" -- bash -c own
+expect "PostgreSQL 14" 1 "PostgreSQL 14.19: too old" "${MAJORS%% *} to ${MAJORS##* }" "next: scripts/setup" -- bash -c own
 pg_config "PostgreSQL 9.6.24" "$TMP/headers"
 expect "PostgreSQL 9.6" 1 "PostgreSQL 9.6.24: too old" -- bash -c own
-pg_config "PostgreSQL 19beta1" "$TMP/headers"
-expect "PostgreSQL 19, and why" 1 "PostgreSQL 19beta1: too new" "needs Rust 1.96" "next:" -- bash -c own
+newer=$((${MAJORS##* } + 1))beta1
+pg_config "PostgreSQL $newer" "$TMP/headers"
+expect "one that is too new" 1 "PostgreSQL $newer: too new" "${MAJORS%% *} to ${MAJORS##* }" "next:" -- bash -c own
 pg_config "PostgreSQL 17.6 (Debian 17.6-1.pgdg12+1)" "$TMP/no-headers"
 expect "no server headers" 1 "no server headers" "postgresql-server-dev-17" -- bash -c own
 pg_config "PostgreSQL 17.6" "$TMP/headers"

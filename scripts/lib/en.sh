@@ -3,7 +3,7 @@
 MSG=(
   [error]='error: {1}'
   [next]='  next: {1}'
-  [usage_setup]='usage: scripts/setup [--pg 15|16|17|18|all|PATH/pg_config] [--quiet] [--lang en|ja]'
+  [usage_setup]='usage: scripts/setup [--pg '"${MAJORS// /|}"'|all|PATH/pg_config] [--quiet] [--lang en|ja]'
   [usage_run]='usage: scripts/run STEP [--pg 15|16|17|18|PATH/pg_config] [--lang en|ja]
        scripts/run --stop [STEP]    stop the servers of this checkout (or of one step)
        scripts/run --log [STEP]     follow the server log
@@ -69,7 +69,7 @@ The steps are:
   [tool_failed.next]='if the network is down, repeat the command when it is back (it goes on where it stopped)'
 
   [unknown_major]='there is no PostgreSQL "{1}" here. The majors are: {2}'
-  [unknown_major.next]='scripts/setup --pg 18   (or the path of a pg_config: --pg /path/to/pg_config)'
+  [unknown_major.next]="scripts/setup --pg $EMBEDDED_MAJOR   (or the path of a pg_config: --pg /path/to/pg_config)"
   [pg_no_keyring]='PostgreSQL {1} comes from a Debian mirror, and the keys to check it with are not there ({2})'
   [pg_no_keyring.next]='apt-get install debian-archive-keyring, then repeat the command'
   [cluster_failed]='the program that fetches PostgreSQL could not be built. The last lines of {1}:
@@ -81,13 +81,13 @@ The steps are:
   [pg_copy_unusable]='the copy of the PostgreSQL of {1} does not run: {2}'
   [pg_copy_unusable.next]='use the embedded one: unset PG_CONFIG; scripts/setup'
   [pg_config_missing]='{1} is not a pg_config that can be run'
-  [pg_config_missing.next]='give the whole path: scripts/setup --pg /usr/lib/postgresql/18/bin/pg_config   (or nothing, for the embedded PostgreSQL)'
+  [pg_config_missing.next]="give the whole path: scripts/setup --pg /usr/lib/postgresql/$EMBEDDED_MAJOR/bin/pg_config   (or nothing, for the embedded PostgreSQL)"
   [pg_config_strange]='{1} does not answer like a pg_config (its --version says: {2})'
-  [pg_config_strange.next]='give the whole path: scripts/setup --pg /usr/lib/postgresql/18/bin/pg_config   (or nothing, for the embedded PostgreSQL)'
-  [pg_too_old]='{1} is PostgreSQL {2}: too old. This workbook is for 15 to 18, the versions that are still maintained and that pgrx {3} knows'
-  [pg_too_old.next]='scripts/setup   (the embedded PostgreSQL 18), or --pg with a newer one'
-  [pg_too_new]='{1} is PostgreSQL {2}: too new. pgrx {3} has bindings for 15 to 18 only; the pgrx that knows 19 needs Rust 1.96'
-  [pg_too_new.next]='scripts/setup   (the embedded PostgreSQL 18), or --pg with one of 15 to 18'
+  [pg_config_strange.next]="give the whole path: scripts/setup --pg /usr/lib/postgresql/$EMBEDDED_MAJOR/bin/pg_config   (or nothing, for the embedded PostgreSQL)"
+  [pg_too_old]="{1} is PostgreSQL {2}: too old. This workbook is for ${MAJORS%% *} to ${MAJORS##* }, the versions that are still maintained and that pgrx {3} knows"
+  [pg_too_old.next]="scripts/setup   (the embedded PostgreSQL $EMBEDDED_MAJOR), or --pg with a newer one"
+  [pg_too_new]="{1} is PostgreSQL {2}: too new. pgrx {3} has bindings for ${MAJORS%% *} to ${MAJORS##* } only"
+  [pg_too_new.next]="scripts/setup   (the embedded PostgreSQL $EMBEDDED_MAJOR), or --pg with one of ${MAJORS%% *} to ${MAJORS##* }"
   [pg_no_headers]='PostgreSQL {1} of {2} has no server headers ({3} is missing): nothing can be compiled for it'
   [pg_no_headers.next]='on Debian: sudo apt-get install --no-install-recommends postgresql-server-dev-{4}    or without --pg, for the embedded PostgreSQL'
   [pg_no_server]='PostgreSQL {1} of {2} has no server programs ({3} is missing): it is the client part only'
@@ -130,7 +130,7 @@ The steps are:
   [serve_usage]='usage: scripts/serve [--open] [--port N] [--lang en|ja]
        scripts/serve --lan [--port N]   the book and the offline packs, for all computers of the room'
 
-  [usage_test]='usage: scripts/test [STEP ...] [--pg 15|16|17|18|all|PATH/pg_config] [--long[=MAJOR]] [--lang en|ja]
+  [usage_test]='usage: scripts/test [STEP ...] [--pg '"${MAJORS// /|}"'|all|PATH/pg_config] [--long[=MAJOR]] [--lang en|ja]
        scripts/test --variants [--pg MAJOR]   the wrong changes to the steps
        scripts/test --learner                 cargo workbook: wrong answers, and the way of a learner through all steps
        scripts/test --book                    the built book
@@ -153,7 +153,7 @@ The steps are:
 {3}'
   [book_tool_failed.next]='if the network is down, repeat the command when it is back'
 
-  [usage_upstream]='usage: scripts/upstream-tests [15|16|17|18|all] [--lang en|ja]'
+  [usage_upstream]='usage: scripts/upstream-tests ['"${MAJORS// /|}"'|all] [--lang en|ja]'
   [upstream_head]='{1}, its own tests of worker_spi ({2})'
   [upstream_none]='without any worker_spi'
   [upstream_c]='the C sample'
@@ -162,6 +162,7 @@ The steps are:
   [upstream_pass]='  passed   {1}: {2} of {3}'
   [upstream_fail]='  refused  {1}, as it must be'
   [upstream_wrong]='  WRONG    {1}: {2}'
+  [upstream_left]='  not run  the C sample, its install script, and the test t/002 of {1}: its source cannot be fetched yet. The tests are those of {2}'
   [upstream_status]='the tests ended with status {1}'
   [upstream_no_failure]='the tests did not fail'
   [upstream_other_failure]='the tests failed for another reason than the missing library'

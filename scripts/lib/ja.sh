@@ -3,7 +3,7 @@
 MSG=(
   [error]='エラー: {1}'
   [next]='  次の操作: {1}'
-  [usage_setup]='使い方: scripts/setup [--pg 15|16|17|18|all|パス/pg_config] [--quiet] [--lang en|ja]'
+  [usage_setup]='使い方: scripts/setup [--pg '"${MAJORS// /|}"'|all|パス/pg_config] [--quiet] [--lang en|ja]'
   [usage_run]='使い方: scripts/run ステップ [--pg 15|16|17|18|パス/pg_config] [--lang en|ja]
         scripts/run --stop [ステップ]   このチェックアウトのサーバー (または 1 つのステップのサーバー) を停止します
         scripts/run --log [ステップ]    サーバーログを表示し続けます
@@ -69,7 +69,7 @@ MSG=(
   [tool_failed.next]='ネットワークが使えない場合は、復旧後にもう一度実行してください (中断したところから再開します)'
 
   [unknown_major]='PostgreSQL「{1}」は用意されていません。指定できるメジャーバージョン: {2}'
-  [unknown_major.next]='scripts/setup --pg 18   (pg_config のパスも指定できます: --pg /パス/pg_config)'
+  [unknown_major.next]="scripts/setup --pg $EMBEDDED_MAJOR   (pg_config のパスも指定できます: --pg /パス/pg_config)"
   [pg_no_keyring]='PostgreSQL {1} は Debian のミラーから取得しますが、検証に使う鍵がありません ({2})'
   [pg_no_keyring.next]='apt-get install debian-archive-keyring の後、もう一度実行してください'
   [cluster_failed]='PostgreSQL を取得するプログラムをビルドできませんでした。{1} の最後の行:
@@ -81,13 +81,13 @@ MSG=(
   [pg_copy_unusable]='{1} の PostgreSQL のコピーが動作しません: {2}'
   [pg_copy_unusable.next]='組み込み版を使ってください: unset PG_CONFIG; scripts/setup'
   [pg_config_missing]='{1} は実行できる pg_config ではありません'
-  [pg_config_missing.next]='フルパスで指定してください: scripts/setup --pg /usr/lib/postgresql/18/bin/pg_config   (指定しなければ組み込み版の PostgreSQL を使います)'
+  [pg_config_missing.next]="フルパスで指定してください: scripts/setup --pg /usr/lib/postgresql/$EMBEDDED_MAJOR/bin/pg_config   (指定しなければ組み込み版の PostgreSQL を使います)"
   [pg_config_strange]='{1} は pg_config として応答しません (--version の出力: {2})'
-  [pg_config_strange.next]='フルパスで指定してください: scripts/setup --pg /usr/lib/postgresql/18/bin/pg_config   (指定しなければ組み込み版の PostgreSQL を使います)'
-  [pg_too_old]='{1} は PostgreSQL {2} で、古すぎます。対象は、現在も保守されていて pgrx {3} が対応している 15 から 18 です'
-  [pg_too_old.next]='scripts/setup   (組み込み版の PostgreSQL 18)、または --pg でより新しいものを指定してください'
-  [pg_too_new]='{1} は PostgreSQL {2} で、新しすぎます。pgrx {3} が対応しているのは 15 から 18 までで、19 に対応した pgrx には Rust 1.96 が必要です'
-  [pg_too_new.next]='scripts/setup   (組み込み版の PostgreSQL 18)、または --pg で 15 から 18 のいずれかを指定してください'
+  [pg_config_strange.next]="フルパスで指定してください: scripts/setup --pg /usr/lib/postgresql/$EMBEDDED_MAJOR/bin/pg_config   (指定しなければ組み込み版の PostgreSQL を使います)"
+  [pg_too_old]="{1} は PostgreSQL {2} で、古すぎます。対象は、現在も保守されていて pgrx {3} が対応している ${MAJORS%% *} から ${MAJORS##* } です"
+  [pg_too_old.next]="scripts/setup   (組み込み版の PostgreSQL $EMBEDDED_MAJOR)、または --pg でより新しいものを指定してください"
+  [pg_too_new]="{1} は PostgreSQL {2} で、新しすぎます。pgrx {3} が対応しているのは ${MAJORS%% *} から ${MAJORS##* } までです"
+  [pg_too_new.next]="scripts/setup   (組み込み版の PostgreSQL $EMBEDDED_MAJOR)、または --pg で ${MAJORS%% *} から ${MAJORS##* } のいずれかを指定してください"
   [pg_no_headers]='PostgreSQL {1} ({2}) にはサーバー用ヘッダファイルがないため ({3} がありません)、拡張をコンパイルできません'
   [pg_no_headers.next]='Debian の場合: sudo apt-get install --no-install-recommends postgresql-server-dev-{4}    または --pg を付けずに組み込み版の PostgreSQL を使ってください'
   [pg_no_server]='PostgreSQL {1} ({2}) にはサーバーのプログラムがありません ({3} がありません)。クライアント部分だけがインストールされています'
@@ -130,7 +130,7 @@ MSG=(
   [serve_usage]='使い方: scripts/serve [--open] [--port N] [--lang en|ja]
         scripts/serve --lan [--port N]   会場のすべてのコンピュータに、本とオフラインパックを配布します'
 
-  [usage_test]='使い方: scripts/test [ステップ ...] [--pg 15|16|17|18|all|パス/pg_config] [--long[=メジャーバージョン]] [--lang en|ja]
+  [usage_test]='使い方: scripts/test [ステップ ...] [--pg '"${MAJORS// /|}"'|all|パス/pg_config] [--long[=メジャーバージョン]] [--lang en|ja]
         scripts/test --variants [--pg メジャーバージョン]   ステップへの誤った変更
         scripts/test --learner                             cargo workbook の検査。誤った答えと、全ステップを通した学習の流れ
         scripts/test --book                               ビルドした本
@@ -153,7 +153,7 @@ MSG=(
 {3}'
   [book_tool_failed.next]='ネットワークが使えない場合は、復旧後にもう一度実行してください'
 
-  [usage_upstream]='使い方: scripts/upstream-tests [15|16|17|18|all] [--lang en|ja]'
+  [usage_upstream]='使い方: scripts/upstream-tests ['"${MAJORS// /|}"'|all] [--lang en|ja]'
   [upstream_head]='{1}、worker_spi に対する付属のテスト ({2})'
   [upstream_none]='worker_spi がない状態'
   [upstream_c]='C のサンプル'
@@ -162,6 +162,7 @@ MSG=(
   [upstream_pass]='  成功  {1}: {3} 件中 {2} 件'
   [upstream_fail]='  失敗  {1} (失敗するのが正しい)'
   [upstream_wrong]='  異常  {1}: {2}'
+  [upstream_left]='  未実行  C のサンプル、そのインストールスクリプト、{1} のテスト t/002: {1} のソースをまだ取得できません。テストは {2} のものです'
   [upstream_status]='テストが終了コード {1} で終わりました'
   [upstream_no_failure]='失敗するはずのテストが失敗しませんでした'
   [upstream_other_failure]='ライブラリがないこと以外の理由でテストが失敗しました'

@@ -142,7 +142,7 @@ impl Store {
             let name = origin.name();
             let needed = debian::missing(self.needs(origin));
             let tried = if needed.is_empty() {
-                println!("{}", tr!(lang, "missing  PostgreSQL {major}: {name}", "未設定  PostgreSQL {major}: {name}"));
+                println!("{}", tr!(lang, "missing  PostgreSQL {major}: {name}", "不足     PostgreSQL {major}: {name}"));
                 attempt(origin)
             } else if self.may_ask && command::exists("apt-get") {
                 return Err(Failure::Missing(needed));
