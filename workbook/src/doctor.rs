@@ -163,7 +163,7 @@ impl World {
         let script = r#"
             cd "$1"; . scripts/lib/common.sh; . scripts/lib/tools.sh
             wanted=${WORKBOOK_CACHE:-}
-            for pair in "cache=$CACHE" "wanted_cache=$wanted" "here=$HERE" "pgrx=$PGRX_VERSION" "target=$(target_dir)" \
+            for pair in "cache=$CACHE" "wanted_cache=$wanted" "here=$HERE" "pgrx=$PGRX_VERSION" "majors=$MAJORS" "target=$(target_dir)" \
                 "cargo_pgrx=$(find_cargo_pgrx || true)" "pg_config=$(selected_pg_config "$(chosen_pg)")" \
                 "other_pgrx=$(tool_version cargo-pgrx pgrx || true)"; do printf '%s\n' "$pair"; done"#;
         let text = ask("bash", &["-c", script, "doctor", &root.to_string_lossy()]).unwrap_or_default();
@@ -322,10 +322,15 @@ impl World {
             }
         };
         let major: u32 = found.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        match major {
-            0..15 => bad("too_old", found, Fault { wanted: ">= 15".into(), ..unset() }),
-            15..=19 => good("own_postgresql", found),
-            _ => bad("too_new", found, Fault { wanted: "<= 19".into(), ..unset() }),
+        let majors: Vec<u32> = self.fact("majors").split(' ').flat_map(str::parse).collect();
+        match (majors.first(), majors.last()) {
+            (Some(oldest), _) if major < *oldest => {
+                bad("too_old", found, Fault { wanted: format!(">= {oldest}"), ..unset() })
+            }
+            (_, Some(newest)) if major > *newest => {
+                bad("too_new", found, Fault { wanted: format!("<= {newest}"), ..unset() })
+            }
+            _ => good("own_postgresql", found),
         }
     }
 

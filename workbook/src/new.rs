@@ -152,9 +152,15 @@ fn major(learner: &Learner) -> String {
 fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Said<()> {
     let Some(step) = learner.steps.last() else { return Err(Trouble::Machine("steps".into())) };
     let workspace = fs::read_to_string(learner.root.join("Cargo.toml")).map_err(|e| machine("Cargo.toml", e, lang))?;
-    let pgrx = workspace.lines().find_map(|line| line.strip_prefix("pgrx = \"=")?.strip_suffix('"')).unwrap_or("?");
-    let postgres =
-        workspace.lines().find_map(|line| line.strip_prefix("postgres = \"")?.strip_suffix('"')).unwrap_or("0.19");
+    let value = |start: &str| workspace.lines().find_map(|line| line.strip_prefix(start)?.strip_suffix('"'));
+    let versions = [("pgrx = \"=", "?"), ("postgres = \"", "0.19"), ("rust-version = \"", "?")];
+    let [pgrx, postgres, rust] = versions.map(|(start, otherwise)| value(start).unwrap_or(otherwise));
+    let features = fs::read_to_string(step.folder.join("Cargo.toml")).map_err(|e| machine("Cargo.toml", e, lang))?;
+    let features: String = features
+        .lines()
+        .filter(|line| line.starts_with("pg") && line.contains("pgrx-tests/pg"))
+        .map(|l| format!("{l}\n"))
+        .collect();
     let parent = to.parent().unwrap_or(to);
     let renamed = |text: &str| {
         let short = step.short();
@@ -187,7 +193,7 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Said<()> {
         let control = control.replace("workbook step 7: b", "b");
         fs::remove_file(copy.join(format!("{}.control", step.name)))?;
         fs::write(copy.join(format!("{name}.control")), control)?;
-        fs::write(copy.join("Cargo.toml"), manifest(name, pgrx, postgres, &major(learner)))?;
+        fs::write(copy.join("Cargo.toml"), manifest(name, pgrx, postgres, rust, &features, &major(learner)))?;
         // The lock file, too: what is built has been tested, and can be built without a network.
         for file in ["rust-toolchain.toml", "rustfmt.toml", "Cargo.lock"] {
             fs::copy(learner.root.join(file), copy.join(file))?;
@@ -206,11 +212,9 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Said<()> {
     put().map_err(|error| machine(to, error, lang))?
 }
 
-fn manifest(name: &str, pgrx: &str, postgres: &str, major: &str) -> String {
-    let features: String =
-        [15, 16, 17, 18, 19].iter().map(|m| format!("pg{m} = [\"pgrx/pg{m}\", \"pgrx-tests/pg{m}\"]\n")).collect();
+fn manifest(name: &str, pgrx: &str, postgres: &str, rust: &str, features: &str, major: &str) -> String {
     format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\nrust-version = \"1.95\"\npublish = false\n\n\
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\nrust-version = \"{rust}\"\npublish = false\n\n\
          [workspace]\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n[features]\ndefault = [\"pg{major}\"]\n{features}pg_test = []\n\n\
          [dependencies]\n# cargo-pgrx must have exactly the same version.\npgrx = \"={pgrx}\"\n\n\
          [dev-dependencies]\npgrx-tests = \"={pgrx}\"\n# The tests look at the server as a client does. pgrx-tests is built on it.\n\

@@ -34,7 +34,7 @@ const SABOTAGE: &[(&str, &str, bool)] = &[
     ),
     (
         "too_new",
-        "export PG_CONFIG=$T/new; printf '#!/bin/sh\\necho PostgreSQL 19.1\\n' > $T/new; chmod +x $T/new",
+        "export PG_CONFIG=$T/new; printf '#!/bin/sh\\necho PostgreSQL 99.1\\n' > $T/new; chmod +x $T/new",
         false,
     ),
     ("postgresql", "rm -rf $PG", false),

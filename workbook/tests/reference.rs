@@ -8,8 +8,6 @@ use std::process::Command;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const MAJORS: [u16; 5] = [15, 16, 17, 18, 19];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -79,8 +77,11 @@ fn every_function_is_there() -> Result<()> {
 #[test]
 fn every_number_is_right() -> Result<()> {
     let folder = sources("pgrx-pg-sys")?.join("include");
+    let versions = fs::read_to_string(root().join("book/generated/versions.md"))?;
+    let majors = versions.split_once("<!-- ANCHOR: majors -->\n").and_then(|(_, rest)| rest.lines().next());
+    let majors: Vec<_> = majors.ok_or("no majors")?.split(", ").collect();
     let mut checked = 0;
-    for (column, major) in MAJORS.iter().enumerate() {
+    for (column, major) in majors.iter().enumerate() {
         let bindings = fs::read_to_string(folder.join(format!("pg{major}.rs")))?;
         let value = |name: &str| {
             let start = format!("pub const {name}: ");
@@ -89,7 +90,8 @@ fn every_number_is_right() -> Result<()> {
         };
         for language in ["en", "ja"] {
             for table in tables(language)? {
-                let by_major = table[0].get(1).is_some_and(|cell| cell == "15");
+                let by_major = table[0].get(1).is_some_and(|cell| cell == majors[0]);
+                assert!(!by_major || table[0][1..=majors.len()] == majors, "{language}: {:?}", table[0]);
                 let one_value = table[0].get(1).is_some_and(|cell| cell == "C");
                 for row in &table[1..] {
                     let (name, cell) = match (by_major, one_value) {
