@@ -169,6 +169,9 @@ const CLAIMS: &[(&str, Claim)] = &[
     ("settings", settings),
     ("signal_handlers", signal_handlers),
     ("other_exit_code", other_exit_code),
+    ("who_has_sent_it", who_has_sent_it),
+    ("levels_by_process", levels_by_process),
+    ("repack_takes_a_slot", repack_takes_a_slot),
 ];
 
 fn main() -> ExitCode {
@@ -218,7 +221,7 @@ fn table(root: &Path) -> Result<()> {
         ("ja", "ワーカーに効くか (○ 効く、× 効かない)", ["○", "×", "–"]),
     ] {
         let majors = MAJORS.map(|major| major.to_string());
-        let mut text = format!("| {head} | {} |\n|---|---|---|---|---|\n", majors.join(" | "));
+        let mut text = format!("| {head} | {} |\n|{}\n", majors.join(" | "), "---|".repeat(MAJORS.len() + 1));
         for fact in FACTS {
             let cells = fact.answers.map(|answer| match answer {
                 Yes => words[0],
@@ -672,6 +675,9 @@ fn empty_string_is_not_empty(subject: &Subject) -> Result<()> {
     server.wait_log(0, "FATAL:  could not access file \"\"")?;
     pg_ctl(&server, &["start", "-w", "-s", "-o", "-c shared_preload_libraries="])?;
     server.connect("postgres")?.batch_execute("ALTER SYSTEM RESET shared_preload_libraries")?;
+    server.restart(Mode::Fast)?;
+    let null = server.connect("postgres")?.batch_execute("ALTER SYSTEM SET shared_preload_libraries = NULL");
+    expect(&server, null.is_ok() == (subject.installation.major >= 19), || format!("NULL: {null:?}"))?;
     server.restart(Mode::Fast)
 }
 
@@ -744,9 +750,11 @@ fn drop_by_the_owner(subject: &Subject) -> Result<()> {
 }
 
 fn template_and_rename(subject: &Subject) -> Result<()> {
-    let (server, mut client) = shop(subject, &[])?;
+    let (server, mut client) = shop(subject, &["allow_in_place_tablespaces = on"])?;
     launch(&mut client, "1, 'shop', 'clerk'")?;
+    client.batch_execute("CREATE TABLESPACE elsewhere LOCATION ''")?;
     in_use(&server, &mut client, "CREATE DATABASE copy TEMPLATE shop")?;
+    in_use(&server, &mut client, "ALTER DATABASE shop SET TABLESPACE elsewhere")?;
     in_use(&server, &mut client, "ALTER DATABASE shop RENAME TO store")
 }
 
@@ -1012,6 +1020,49 @@ fn other_exit_code(subject: &Subject) -> Result<()> {
     // The server comes back, and so does the worker.
     server.wait_log(mark, &format!("{}: started", subject.worker(1)))?;
     Ok(())
+}
+
+/// Since 19, the line below the end of a worker names the process that has sent SIGTERM.
+fn who_has_sent_it(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let pid = subject.pid(&server, 1)?;
+    let me: i32 = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
+    let mark = server.mark();
+    client.query_one("SELECT pg_terminate_backend($1)", &[&pid])?;
+    server.wait_log(mark, &format!("background worker \"{}\" (PID {pid}) exited with exit code 1", subject.step))?;
+    let lines = lines_of(&server, pid);
+    let named = lines.iter().any(|line| line.contains(&format!("DETAIL:  Signal sent by PID {me}, UID ")));
+    expect(&server, named == (subject.installation.major >= 19), || lines.join("\n"))
+}
+
+/// Since 19, each type of process can have a level of its own in the log.
+fn levels_by_process(subject: &Subject) -> Result<()> {
+    let levels = "log_min_messages = 'warning, bgworker:debug1'";
+    let server = Throwaway::new(&subject.installation, &[])?;
+    server.start()?;
+    let set = server.connect("postgres")?.batch_execute(&format!("ALTER SYSTEM SET {levels}"));
+    expect(&server, set.is_ok() == (subject.installation.major >= 19), || format!("{set:?}"))?;
+    if subject.installation.major < 19 {
+        return Ok(());
+    }
+    let mark = server.mark();
+    server.restart(Mode::Fast)?;
+    server.wait_log(mark, "DEBUG:  logical replication launcher started")?;
+    let log = server.log();
+    // The postmaster, which is no worker, would say with debug1 that it has registered one.
+    expect(&server, !log[mark..].contains("DEBUG:  registering background worker"), || log[mark..].to_owned())
+}
+
+/// Since 19 there is a command that takes a slot and fails without one. The one slot is that of the logical replication launcher.
+fn repack_takes_a_slot(subject: &Subject) -> Result<()> {
+    let server = Throwaway::new(&subject.installation, &["max_worker_processes = 1"])?;
+    server.start()?;
+    let mut client = server.connect("postgres")?;
+    client.batch_execute("CREATE TABLE full_of_holes (id int PRIMARY KEY)")?;
+    let repack = client.batch_execute("REPACK (CONCURRENTLY) full_of_holes");
+    let seen = repack.map_or_else(|error| reason(&error), |()| "success".into());
+    let expected = if subject.installation.major >= 19 { "out of background worker slots" } else { "syntax error" };
+    expect(&server, seen.contains(expected), || seen)
 }
 
 /// The table of the page on settings, in both languages, against a server without any.
