@@ -132,23 +132,43 @@ progress() {
 }
 
 # ---- servers ----------------------------------------------------------------------------------------------------------------
-# Whether a process lives and is PostgreSQL's. A zombie does not live: where process 1 buries no orphans (in some containers), a
-# server that has ended stays in the process table for ever.
-postgres_lives() { [[ $(ps -o stat=,comm= -p "$1" 2>/dev/null) =~ ^[^Z][^\ ]*\ +postgres ]]; }
+# Servers run as the user who has typed the command; root's as nobody, and root in a container may not look into nobody's processes.
+as_server() { if [ "$(id -u)" = 0 ]; then setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups -- "$@"; else "$@"; fi; }
 
-# The process id of the server of a data directory, if it lives.
-server_pid() {
-  local pid
-  { read -r pid < "$1/postmaster.pid"; } 2>/dev/null || return 1
-  [[ $pid =~ ^[0-9]+$ ]] && postgres_lives "$pid" && echo "$pid"
+# Whether a process is PostgreSQL's and works in this data directory. A number alone says nothing: after a reboot, or in a container,
+# another process has it. A zombie works nowhere: where process 1 buries no orphans, a server that has ended stays one for ever.
+works_in() { # DATA PID
+  local name
+  { read -r name < "/proc/$2/comm"; } 2> /dev/null && [[ $name == postgres* ]] && as_server test "/proc/$2/cwd" -ef "$1" 2> /dev/null
 }
 
-# Stops a server (no pg_ctl: its PostgreSQL may be gone): a fast shutdown, and for a worker that does not listen, an immediate one.
+# The process id of the server of a data directory, if it lives. Its children work there, too; they have a title.
+server_pid() {
+  local pid title
+  { read -r pid < "$1/postmaster.pid"; } 2>/dev/null || return 1
+  [[ $pid =~ ^[0-9]+$ ]] && works_in "$1" "$pid" || return 1
+  { IFS= read -r -d '' title < "/proc/$pid/cmdline"; } 2> /dev/null && [[ $title != postgres:* ]] && echo "$pid"
+}
+
+# Removes what a killed server has left beside its data directory: where its number is another process's, PostgreSQL would not start,
+# and pg_ctl would stop that process.
+remove_stale_locks() { # DATA
+  local file pid of
+  if server_pid "$1" > /dev/null; then return; fi
+  for file in "$1/postmaster.pid" "${1%/*}"/.s.PGSQL.*.lock; do
+    { { read -r pid && read -r of; } < "$file"; } 2> /dev/null || continue
+    if [[ $pid =~ ^[0-9]+$ ]] && [ "$of" -ef "$1" ]; then rm -f "$file"; fi # below 0: single-user mode
+  done
+}
+
+# Stops the server of a data directory (no pg_ctl: its PostgreSQL may be gone): a fast shutdown, and for a worker that does not listen,
+# an immediate one.
 stop_server() {
-  local pid=$1 signal i
+  local pid signal i
+  pid=$(server_pid "$1") || return 0
   for signal in INT QUIT; do
     kill -s $signal "$pid" 2>/dev/null || return 0
-    for ((i = 0; i < 150; i++)); do postgres_lives "$pid" || return 0; sleep 0.1; done
+    for ((i = 0; i < 150; i++)); do works_in "$1" "$pid" || return 0; sleep 0.1; done
   done
   return 1
 }

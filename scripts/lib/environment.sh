@@ -43,6 +43,7 @@ if [ ! -d "$data" ]; then
     die initdb_failed "$data" "$(tail -n 8 <<< "$out")"
   mv "$data.new" "$data"
 fi
+remove_stale_locks "$data"
 cat > "$data/workbook.conf" << CONF
 # Written by the workbook's scripts each time a step is selected. Your own settings: ALTER SYSTEM, or postgresql.conf.
 shared_preload_libraries = '$step'

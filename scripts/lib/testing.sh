@@ -3,8 +3,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # Stops the servers in a test's folder, and removes it.
 clear_away() { # FOLDER
-  local d pid
-  for d in "$1"/*/*/{step*,worker_spi}/data-* "$1"/*/{step*,worker_spi}/data-* "$1"/pg*; do if pid=$(server_pid "$d"); then stop_server "$pid"; fi; done
+  local d
+  for d in "$1"/*/*/{step*,worker_spi}/data-* "$1"/*/{step*,worker_spi}/data-* "$1"/pg*; do stop_server "$d"; done
   rm -rf "$1"
 }
 # What a test that was killed has left: whoever made it has ended.

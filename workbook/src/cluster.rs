@@ -38,18 +38,7 @@ impl<'a> Cluster<'a> {
 
     /// The postmaster's process id, if it lives.
     pub fn postmaster(&self) -> Option<u32> {
-        let status = self.pg_ctl("status").output().ok()?;
-        if !status.status.success() {
-            return None;
-        }
-        let file = self.data().join("postmaster.pid");
-        let pid = std::fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok()?;
-        if process::all().iter().any(|p| p.pid == pid) {
-            return Some(pid);
-        }
-        // Killed, and nobody has buried it: PostgreSQL would take the zombie for a server, and not start.
-        let _ = std::fs::remove_file(file);
-        None
+        process::server_of(&self.env.root, &self.data())
     }
 
     fn pg_ctl(&self, verb: &str) -> Command {

@@ -3,6 +3,7 @@
 //! The texts are in `workbook/doctor.toml`. Nothing is changed here: the reader types the command.
 
 use crate::messages::Lang;
+use crate::process::server_of;
 use crate::text::{Bilingual, fill};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -405,7 +406,7 @@ impl World {
             let major =
                 data.file_name().and_then(|name| name.to_string_lossy().strip_prefix("data-")?.parse::<u16>().ok());
             let (Some(base), Some(major)) = (base, major) else { continue };
-            if listens(base + major) && server_of(&data).is_none() {
+            if listens(base + major) && server_of(&self.root, &data).is_none() {
                 let name = step.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 // Selecting the step gives it another port.
                 let command = format!("scripts/lib/environment.sh {name} --quiet > /dev/null");
@@ -420,9 +421,15 @@ impl World {
         for data in self.clusters() {
             let file = data.join("postmaster.pid");
             let Ok(text) = fs::read_to_string(&file) else { continue };
-            if server_of(&data).is_none() {
+            if server_of(&self.root, &data).is_none() {
+                let number = text.lines().next().unwrap_or("?").trim();
+                // Who has the number now, if anybody has.
+                let found = match ask("ps", &["-o", "args=", "-p", number]) {
+                    Some(other) => format!("{number} ({other})"),
+                    None => number.to_owned(),
+                };
                 let fault = Fault { path: file.display().to_string(), ..mend(format!("rm -f {}", quoted(&file))) };
-                all.extend(bad("stale_pid", text.lines().next().unwrap_or("?"), fault));
+                all.extend(bad("stale_pid", found, fault));
             }
         }
         if all.is_empty() { good("stale_pid", "-") } else { all }
@@ -490,12 +497,4 @@ impl World {
 fn listens(port: u16) -> bool {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_millis(300)).is_ok()
-}
-
-/// The process id of the server of this data directory, if it lives.
-fn server_of(data: &Path) -> Option<u32> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid: u32 = text.lines().next()?.trim().parse().ok()?;
-    let title = ask("ps", &["-o", "stat=,comm=", "-p", &pid.to_string()])?;
-    (!title.starts_with('Z') && title.contains("postgres")).then_some(pid)
 }

@@ -1,7 +1,8 @@
 //! Processes: the table of them through `ps`, the same picture that the reader can make, and what a program prints.
 
 use std::io::Read;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 /// A row of the process table.
@@ -37,6 +38,14 @@ fn parse(line: &str) -> Option<Process> {
 pub fn workers(all: &[Process], postmaster: u32, step: &str) -> Vec<Process> {
     let prefix = format!("postgres: {step}");
     all.iter().filter(|p| p.parent == postmaster && p.title.starts_with(&prefix)).cloned().collect()
+}
+
+/// The postmaster of this data directory, if it lives. Which process may be taken for it the scripts know, so that there is one rule.
+pub fn server_of(root: &Path, data: &Path) -> Option<u32> {
+    let mut bash = Command::new("bash");
+    bash.args(["-c", ". \"$1/scripts/lib/common.sh\"; server_pid \"$2\"", "server_of"]).arg(root).arg(data);
+    let out = bash.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    String::from_utf8_lossy(&out.stdout).trim().parse().ok()
 }
 
 /// The rows as `ps` prints them, with the header.

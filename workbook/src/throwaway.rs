@@ -441,16 +441,20 @@ struct Guard(Option<Child>);
 
 impl Guard {
     fn new(installation: &Installation, dir: &Path) -> Result<Self> {
-        // A postmaster killed with SIGKILL leaves its System V segment behind; the seventh line of its PID file has the number. And a
-        // worker that does not notice its end leaves itself: every process of a server has the data directory as its own.
+        // A postmaster killed with SIGKILL leaves its System V segment behind; the seventh line of its PID file has key and number. And a
+        // worker that does not notice its end leaves itself: every process of a server has the data directory as its own. Where the
+        // machine went down, the numbers in the file are those of others by now, and pg_ctl would stop whatever process has the PID.
         let script = r#"
             cat > /dev/null
-            id=$(sed -n '7s/.* //p' "$2/data/postmaster.pid" 2> /dev/null)
-            "$1/pg_ctl" stop -s -D "$2/data" -m immediate -t 20 > /dev/null 2>&1
+            segment=$(sed -n 7p "$2/data/postmaster.pid" 2> /dev/null)
+            pid=$(head -n 1 "$2/data/postmaster.pid" 2> /dev/null)
+            if grep -qF "$2/data" "/proc/$pid/cmdline" 2> /dev/null || [ "/proc/$pid/cwd" -ef "$2/data" ]; then
+                "$1/pg_ctl" stop -s -D "$2/data" -m immediate -t 20 > /dev/null 2>&1
+            fi
             for process in $(find /proc -maxdepth 2 -name cwd -lname "$2/data" 2> /dev/null); do
                 process=${process#/proc/}; kill -KILL "${process%/cwd}" 2> /dev/null
             done
-            if [ -n "$id" ]; then ipcrm -m "$id" 2> /dev/null; fi
+            if [ -n "$segment" ] && ipcs -m | grep -q "^$(printf '0x%08x %d ' $segment)"; then ipcrm -m "${segment##* }"; fi
             rm -rf "$2"
         "#;
         let mut command = Command::new("/bin/sh");

@@ -49,6 +49,12 @@ const SABOTAGE: &[(&str, &str, bool)] = &[
     ("localhost", "grep -v localhost /etc/hosts > $T/hosts; mount --bind $T/hosts /etc/hosts", true),
     ("port", ":", false), // the test itself listens
     ("stale_pid", "echo 4194303 > $HERE/step1/data-18/postmaster.pid", false),
+    // The number belongs to a PostgreSQL of somebody else's by now.
+    (
+        "stale_pid",
+        "cp /bin/sleep $T/postgres; (cd /; exec $T/postgres 1000) & trap \"kill $!\" EXIT; echo $! > $HERE/step1/data-18/postmaster.pid",
+        false,
+    ),
     ("preload", r#"echo "shared_preload_libraries = 'gone'" >> $HERE/step1/data-18/postgresql.auto.conf"#, false),
     ("locale", "export LC_ALL=ja_JP.eucJP; unset WORKBOOK_LANG", false),
     ("rustflags", "export RUSTFLAGS=-g CARGO_ENCODED_RUSTFLAGS=-g", false),

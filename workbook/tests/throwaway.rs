@@ -157,6 +157,43 @@ fn nothing_is_left_of_a_killed_test() -> Result<()> {
     Ok(())
 }
 
+/// Where the machine went down, a folder is left whose numbers are those of others after the next start.
+#[test]
+fn what_has_the_number_of_a_server_that_is_gone_lives_on() -> Result<()> {
+    const NAME: &str = "what_has_the_number_of_a_server_that_is_gone_lives_on";
+    if std::env::var_os("WORKBOOK_CHILD").is_some() {
+        return child();
+    }
+    // Of the user that pg_ctl runs as, as a server of the reader's may be.
+    let script = r#"
+        [ "$(id -u)" != 0 ] || become="setpriv --reuid nobody --regid $(id -g nobody) --clear-groups"
+        data=$1/workbook-$(id -u)/cleft/data; mkdir -p "$data"; echo 18 > "$data/PG_VERSION"
+        printf '%s\n' $$ "$data" 1700000000 5432 "$data" '' '  12345678       123' > "$data/postmaster.pid"
+        chmod 755 "$1"; touch -d '2 minutes ago' "${data%/data}"
+        exec $become sleep 1000"#;
+    let clusters = tempfile::Builder::new().prefix("bg").rand_bytes(4).tempdir_in("/var/tmp")?;
+    let mut other = Command::new("bash").args(["-c", script, "other"]).arg(clusters.path()).spawn()?;
+    let left = clusters.path().join(format!("workbook-{}/cleft", rustix::process::getuid().as_raw()));
+    let aged = || std::fs::metadata(&left).ok()?.modified().ok()?.elapsed().ok().filter(|age| age.as_secs() > 60);
+    let end = Instant::now() + limit();
+    while aged().is_none() {
+        assert!(Instant::now() < end, "nothing is left in {}", left.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let test = Command::new(std::env::current_exe()?)
+        .args(["--exact", NAME])
+        .env("WORKBOOK_CHILD", "brief")
+        .env("WORKBOOK_CLUSTERS", clusters.path())
+        .stdout(Stdio::null())
+        .status()?;
+    let lives = other.try_wait()?.is_none();
+    other.kill()?;
+    other.wait()?;
+    assert!(test.success() && !left.exists(), "it was not removed");
+    assert!(lives, "another process was stopped");
+    Ok(())
+}
+
 /// Whoever kills the guard, too, leaves a running server. The next process that makes a cluster removes it.
 #[test]
 fn what_is_left_all_the_same_is_swept() -> Result<()> {

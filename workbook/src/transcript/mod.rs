@@ -703,7 +703,9 @@ impl Drop for Play<'_> {
         };
         let script = r#"
             for file in $(find "$0" -maxdepth 4 -name postmaster.pid ! -path "$0/data/*" 2> /dev/null); do
-                kill -QUIT "$(head -n 1 "$file")"
+                pid=$(head -n 1 "$file")
+                grep -qF "$0" "/proc/$pid/cmdline" || continue
+                kill -QUIT "$pid"
                 for tick in $(seq 100); do [ -e "$file" ] || break; sleep 0.05; done
             done"#;
         let mut sh = Command::new("sh");
