@@ -28,3 +28,15 @@ fault "a command that assistants cannot run" "names cargo workbook doktor" AGENT
 fault "a place that is not there" "names steps/*/clues.toml" AGENTS.md 's/hints\.toml/clues.toml/'
 fault "an assistant that is not told" "does not lead to AGENTS.md" CLAUDE.md 's/AGENTS/README/'
 fault "an entry in one changelog only" "do not follow those of the English one" CHANGELOG.ja.md '0,/^- /{/^- /d}'
+
+# Git for Windows writes CRLF where nothing forbids it, and the checkout is then used in WSL or in a container.
+windows() { # FOLDER: what has a carriage return in a clone that was made there
+  local from=$TMP/from to=$TMP/windows
+  rm -rf "$from" "$to"
+  cp -R "$1" "$from"
+  (cd "$from" && git init --quiet && git add --all --force && git -c user.name=test -c user.email=test@localhost commit --quiet --no-verify -m all &&
+    git clone --quiet -c core.autocrlf=true "$from" "$to" && cd "$to" && git ls-files -z | xargs -0 grep -lI -d skip $'\r') 2>&1
+}
+look() { windows "$1"; }
+fault "a checkout whose scripts begin with CRLF" "scripts/run" .gitattributes 's/eol=lf//'
+verdict "a checkout of Git for Windows has LF" "$(windows "$TMP/copy")"
