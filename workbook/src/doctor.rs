@@ -486,7 +486,7 @@ impl World {
             Ok(_) => good("progress", "work/progress.json"),
             Err(error) => {
                 let path = file.display().to_string();
-                let command = format!("mv {0} {0}.broken", quoted(&file));
+                let command = format!("mv --backup=numbered {0} {0}.broken", quoted(&file));
                 bad("progress", error.to_string(), Fault { path, ..mend(command) })
             }
         }

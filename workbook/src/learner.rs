@@ -58,8 +58,25 @@ impl Learner {
 
     /// The step's copy, which must be there.
     pub fn copy(&self, step: &Step) -> Said<PathBuf> {
-        let copy = step.copy(&self.root);
+        let copy = self.started(step)?;
         if copy.join("Cargo.toml").exists() {
+            return Ok(copy);
+        }
+        let (number, path) = (step.number(), shown(&self.root, &copy));
+        Err(Trouble::Cannot(
+            tr!(self.lang, "there is no Cargo.toml in {path}", "{path} に Cargo.toml がありません"),
+            tr!(
+                self.lang,
+                "cargo workbook reset {number}   (what is left of your copy is kept)",
+                "cargo workbook reset {number}   (残っているファイルは退避します)"
+            ),
+        ))
+    }
+
+    /// Where the step's copy is. Something must be there, whole or not.
+    fn started(&self, step: &Step) -> Said<PathBuf> {
+        let copy = step.copy(&self.root);
+        if fs::symlink_metadata(&copy).is_ok() {
             return Ok(copy);
         }
         let number = step.number();
@@ -95,7 +112,7 @@ impl Learner {
         let step = self.step(wanted)?;
         let open = self.open(step, hole)?;
         let (copy, number) = (step.copy(&self.root), step.number());
-        if copy.exists() {
+        if fs::symlink_metadata(&copy).is_ok() {
             return Err(Trouble::Cannot(
                 tr!(
                     self.lang,
@@ -110,7 +127,12 @@ impl Learner {
                 ),
             ));
         }
-        self.write(step, open)?;
+        self.begin(step, open)
+    }
+
+    /// A fresh copy, at which the learner is from now on.
+    fn begin(&self, step: &Step, open: Open) -> Said<()> {
+        self.renew(step, open)?;
         Progress::change(&self.root, self.lang, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
@@ -122,14 +144,21 @@ impl Learner {
         self.introduce(step, open)
     }
 
-    /// Writes a copy of the step, and what is around it.
-    fn write(&self, step: &Step, open: Open) -> Said<()> {
+    /// Writes a copy of the step, and what is around it. What stands in its place is the learner's: it is moved away when the new copy
+    /// is whole, and they are told at once where it is, whatever fails after that.
+    fn renew(&self, step: &Step, open: Open) -> Said<()> {
         let shell = shell(&self.root, &step.name, self.lang)?;
         let value = |name: &str| shell.value(name).map_err(|error| Trouble::Machine(error.to_string()));
         let target = shell.target().map_err(|error| Trouble::Machine(error.to_string()))?;
         let home = value("$PGRX_HOME")?;
         starter::workspace(&self.root, &target.join("workshops/learner"), &target, &home, self.lang)?;
-        starter::write(step, open, &step.copy(&self.root), self.lang)
+        let copy = step.copy(&self.root);
+        let new = starter::prepare(step, open, &copy, self.lang)?;
+        if fs::symlink_metadata(&copy).is_ok() {
+            let kept = shown(&self.root, &self.set_aside(step)?);
+            self.say(tr!(self.lang, "What you had is kept in {kept}", "これまでのコピーは {kept} に退避しました"));
+        }
+        new.place()
     }
 
     fn introduce(&self, step: &Step, open: Open) -> Said<()> {
@@ -511,17 +540,14 @@ impl Learner {
     pub fn reset(&self, wanted: Option<&str>, hole: Option<&str>) -> Said<()> {
         let step = self.step(wanted)?;
         let open = self.open(step, hole)?;
-        self.copy(step)?;
-        let kept = self.set_aside(step)?;
-        self.write(step, open)?;
+        self.started(step)?;
+        self.renew(step, open)?;
         Progress::change(&self.root, self.lang, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
             (record.failed, record.compiler, record.passed) = (None, None, Vec::new());
             record.hints.clear();
         })?;
-        let kept = shown(&self.root, &kept);
-        self.say(tr!(self.lang, "What you had is kept in {kept}", "これまでのコピーは {kept} に退避しました"));
         self.introduce(step, open)
     }
 
@@ -601,7 +627,7 @@ impl Learner {
 
     pub fn goto(&self, wanted: &str, hole: Option<&str>) -> Said<()> {
         let step = course::find(&self.steps, wanted, self.lang)?;
-        self.open(step, hole)?; // before anything is built
+        let open = self.open(step, hole)?; // before anything is built
         let earlier: Vec<_> = self.steps.iter().take_while(|other| other.name != step.name).collect();
         let solved = Progress::read(&self.root, self.lang)?;
         let started = solved.steps.get(&step.name).is_some_and(|record| record.started > 0);
@@ -613,16 +639,7 @@ impl Learner {
         if let Some(before) = earlier.last() {
             // What somebody has solved is theirs, and good enough.
             if !solved(before) || !before.copy(&self.root).exists() {
-                if before.copy(&self.root).exists() {
-                    let kept = shown(&self.root, &self.set_aside(before)?);
-                    let number = before.number();
-                    self.say(tr!(
-                        self.lang,
-                        "Your copy of step {number} is kept in {kept}",
-                        "ステップ {number} の自分用のコピーは {kept} に退避しました"
-                    ));
-                }
-                self.write(before, Open::None)?;
+                self.renew(before, Open::None)?;
             }
             self.check(Some(before.number()), How::default())?;
             // Its database cluster, with its worker alive in it.
@@ -643,11 +660,8 @@ impl Learner {
             Progress::change(&self.root, self.lang, |progress| progress.current = Some(step.name.clone()))?;
             return self.introduce(step, Open::All);
         }
-        if step.copy(&self.root).exists() {
-            // The finished one, which stands there since the step was skipped.
-            self.set_aside(step)?;
-        }
-        self.start(Some(step.number()), hole)
+        // What stands there otherwise is the finished one, since the step was skipped.
+        self.begin(step, open)
     }
 
     pub fn run(&self, wanted: Option<&str>, finished: bool) -> Said<()> {

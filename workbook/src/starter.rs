@@ -7,7 +7,9 @@ use crate::said::{Said, Trouble, machine};
 use crate::tr;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Which holes of a copy are open.
@@ -212,11 +214,26 @@ pub fn type_in(text: &str, solution: &Solution) -> String {
     result
 }
 
-/// Writes a copy of the step into a folder, whole or not at all. The folder must not exist.
-pub fn write(step: &Step, open: Open, to: &Path, lang: Lang) -> Said<()> {
+/// A copy that is written, and that takes its place at once or not at all.
+pub struct Written {
+    folder: tempfile::TempDir,
+    to: PathBuf,
+    lang: Lang,
+}
+
+impl Written {
+    /// Puts it where it belongs. Nothing must be there.
+    pub fn place(self) -> Said<()> {
+        let put = fs::rename(self.folder.path().join("copy"), &self.to);
+        put.map_err(|error| machine(&self.to, error, self.lang))
+    }
+}
+
+/// Writes a copy of the step, which does not take its place yet: where the disk is full, what stands there stays.
+pub fn prepare(step: &Step, open: Open, to: &Path, lang: Lang) -> Said<Written> {
     let files = files(step, open, lang).map_err(Trouble::Machine)?;
     let parent = to.parent().unwrap_or(to);
-    let put = || -> std::io::Result<()> {
+    let put = || -> std::io::Result<tempfile::TempDir> {
         fs::create_dir_all(parent)?;
         let new = tempfile::Builder::new().prefix(".new").tempdir_in(parent)?;
         let inside = new.path().join("copy");
@@ -224,9 +241,15 @@ pub fn write(step: &Step, open: Open, to: &Path, lang: Lang) -> Said<()> {
         for (path, text) in &files {
             fs::write(inside.join(path), text)?;
         }
-        fs::rename(inside, to)
+        Ok(new)
     };
-    put().map_err(|error| machine(to, error, lang))
+    let folder = put().map_err(|error| machine(to, error, lang))?;
+    Ok(Written { folder, to: to.into(), lang })
+}
+
+/// Writes a copy of the step into a folder, whole or not at all. The folder must not exist.
+pub fn write(step: &Step, open: Open, to: &Path, lang: Lang) -> Said<()> {
+    prepare(step, open, to, lang)?.place()
 }
 
 /// Makes the learner's folder a workspace of its own, with the versions and settings of the real one, and with what an editor needs
@@ -243,7 +266,7 @@ pub fn workspace(root: &Path, target: &Path, cargo_target: &Path, home: &str, la
         );
         replace(&work.join("Cargo.toml"), &manifest)?;
         if !work.join("Cargo.lock").exists() || newer(&root.join("Cargo.lock"), &work.join("Cargo.lock")) {
-            fs::copy(root.join("Cargo.lock"), work.join("Cargo.lock"))?;
+            replace(&work.join("Cargo.lock"), &fs::read_to_string(root.join("Cargo.lock"))?)?;
         }
         let mut config = format!(
             "# Written by `cargo workbook start`. Editors and plain `cargo build` work with it, too.\n\
@@ -260,9 +283,17 @@ pub fn workspace(root: &Path, target: &Path, cargo_target: &Path, home: &str, la
     put().map_err(|error| machine(&work, error, lang))
 }
 
-/// Writes a file if that changes it: cargo compares times.
+/// Writes a file if that changes it, as cargo compares times. Where the disk is full, the old one stays.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    if fs::read_to_string(path).is_ok_and(|old| old == text) { Ok(()) } else { fs::write(path, text) }
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let mut new = tempfile::Builder::new();
+    let mut new =
+        new.prefix(".new").permissions(fs::Permissions::from_mode(0o666)).tempfile_in(path.parent().unwrap_or(path))?;
+    new.write_all(text.as_bytes())?;
+    new.persist(path)?;
+    Ok(())
 }
 
 fn newer(a: &Path, b: &Path) -> bool {

@@ -3,9 +3,10 @@
 #[path = "path/steady.rs"]
 mod steady;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use steady::steady;
@@ -23,9 +24,14 @@ impl Checkout {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for name in ["steps", "book", "Cargo.toml"] {
+        for name in ["steps", "book", "Cargo.toml", "Cargo.lock"] {
             symlink(original.join(name), folder.path().join(name)).unwrap();
         }
+        // An environment without a PostgreSQL: nothing is built here.
+        let script = folder.path().join("scripts/lib/environment.sh");
+        fs::create_dir_all(script.parent().unwrap()).unwrap();
+        fs::write(&script, "#!/bin/sh\necho export PGRX_HOME=/nowhere CARGO_TARGET_DIR=/nowhere\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(folder.path().join("workbook")).unwrap();
         let steps = course::all(folder.path()).unwrap_or_else(|trouble| panic!("{}", trouble.show(Lang::En)));
         Self { folder, steps }
@@ -66,6 +72,87 @@ impl Checkout {
         })
         .unwrap();
     }
+}
+
+/// Types a command where no file can grow beyond so many kilobytes: each place at which a disk can be full is among them. (No limit
+/// stops root but one that the kernel sets.)
+fn with_room(checkout: &Checkout, kilobytes: usize, arguments: &str) -> (String, i32) {
+    let me = checkout.command(&[]);
+    let mut bash = Command::new("bash");
+    bash.args([
+        "-c",
+        &format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$0\" {arguments} 2>&1"),
+        env!("CARGO_BIN_EXE_workbook"),
+    ]);
+    bash.current_dir(checkout.root()).envs(me.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let out = bash.stdin(Stdio::null()).output().unwrap();
+    (String::from_utf8_lossy(&out.stdout).into_owned(), out.status.code().unwrap_or(-1))
+}
+
+const ROOM: [usize; 10] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+#[test]
+fn on_a_full_disk_a_copy_stays_or_its_new_place_is_told() {
+    for command in ["reset 1", "goto 2"] {
+        let mut ends = BTreeSet::new();
+        for kilobytes in ROOM {
+            let checkout = Checkout::new();
+            let (_, copy) = checkout.at(1, Open::All);
+            // The record of progress is written last, and is to be larger than all else.
+            checkout.change(2, |record| record.passed = vec!["x".repeat(200_000)]);
+            checkout.change(1, |_| ());
+            let mine = copy.join("src/lib.rs");
+            fs::write(&mine, "// mine\n").unwrap();
+            let (text, code) = with_room(&checkout, kilobytes, command);
+            let kept = text.lines().find_map(|line| line.strip_prefix("What you had is kept in "));
+            let place = kept.map_or(mine, |kept| checkout.root().join(kept).join("src/lib.rs"));
+            assert_eq!(fs::read_to_string(place).unwrap_or_default(), "// mine\n", "{command}, {kilobytes} kB: {text}");
+            assert!(copy.join("Cargo.toml").exists(), "{command}, {kilobytes} kB: there is no copy any more: {text}");
+            ends.insert((kept.is_some(), code));
+        }
+        // It was refused before anything was moved; something failed after that; for `reset`, all was well.
+        let expected: &[(bool, i32)] =
+            if command == "goto 2" { &[(false, 3), (true, 3)] } else { &[(false, 3), (true, 0), (true, 3)] };
+        assert_eq!(Vec::from_iter(ends), expected, "{command}");
+    }
+}
+
+#[test]
+fn what_a_full_disk_has_left_half_written_is_written_again() {
+    for kilobytes in ROOM {
+        let checkout = Checkout::new();
+        with_room(&checkout, kilobytes, "start 1");
+        if checkout.type_in("start 1").1 != 0 {
+            assert_eq!(checkout.type_in("reset 1").1, 0);
+        }
+        let read = |name: &str| fs::read_to_string(checkout.root().join(name)).unwrap();
+        assert!(read("work/Cargo.lock") == read("Cargo.lock"), "{kilobytes} kB");
+        assert!(read("work/Cargo.toml").contains("step*"), "{kilobytes} kB");
+    }
+}
+
+/// `check` used to send to `start`, which sent back to `check`, or to `reset`, which sent to `start`.
+#[test]
+fn a_copy_without_its_manifest_can_be_begun_anew() {
+    let checkout = Checkout::new();
+    let (text, code) = checkout.type_in("check 1");
+    assert!(code == 2 && text.contains("there is no copy") && text.contains("cargo workbook start 1"), "{text}");
+    let (_, copy) = checkout.at(1, Open::All);
+    fs::remove_file(copy.join("Cargo.toml")).unwrap();
+    fs::write(copy.join("src/lib.rs"), "// mine\n").unwrap();
+    for (lang, words) in
+        [("en", "there is no Cargo.toml in work/step1_registration"), ("ja", "work/step1_registration に Cargo.toml")]
+    {
+        for command in ["check", "watch", "run"] {
+            let (text, code) = checkout.type_in(&format!("{command} 1 --lang {lang}"));
+            assert!(code == 2 && text.contains(words) && text.contains("cargo workbook reset 1 "), "{text}");
+        }
+    }
+    let (text, code) = checkout.type_in("reset 1 --lang en");
+    assert_eq!(code, 0, "{text}");
+    let kept = text.lines().find_map(|line| line.strip_prefix("What you had is kept in ")).unwrap();
+    assert_eq!(fs::read_to_string(checkout.root().join(kept).join("src/lib.rs")).unwrap(), "// mine\n");
+    assert!(copy.join("Cargo.toml").exists());
 }
 
 /// `hint` used to send back to `check`, which had sent to `hint`.

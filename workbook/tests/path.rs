@@ -186,7 +186,7 @@ fn catching_up_loses_nothing() {
     let [folder] = &folders[..] else { panic!("{folders:?}") };
     assert_eq!(fs::read_to_string(folder.join("src/lib.rs")).unwrap(), mine);
     let shown = folder.strip_prefix(world.root()).unwrap().display();
-    assert!(text.contains(&format!("Your copy of step 1 is kept in {shown}\n")), "{text}");
+    assert!(text.contains(&format!("What you had is kept in {shown}\n")), "{text}");
     assert!(!fs::read_to_string(&copy).unwrap().contains("// mine"));
     assert!(starter::open_holes(&steps[0], copy.parent().unwrap().parent().unwrap()).is_empty());
 }

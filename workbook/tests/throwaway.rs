@@ -170,7 +170,7 @@ fn what_has_the_number_of_a_server_that_is_gone_lives_on() -> Result<()> {
         data=$1/workbook-$(id -u)/cleft/data; mkdir -p "$data"; echo 18 > "$data/PG_VERSION"
         printf '%s\n' $$ "$data" 1700000000 5432 "$data" '' '  12345678       123' > "$data/postmaster.pid"
         chmod 755 "$1"; touch -d '2 minutes ago' "${data%/data}"
-        exec $become sleep 1000"#;
+        exec $become env --default-signal=QUIT sleep 1000"#; // a shell in the background ignores it
     let clusters = tempfile::Builder::new().prefix("bg").rand_bytes(4).tempdir_in("/var/tmp")?;
     let mut other = Command::new("bash").args(["-c", script, "other"]).arg(clusters.path()).spawn()?;
     let left = clusters.path().join(format!("workbook-{}/cleft", rustix::process::getuid().as_raw()));
