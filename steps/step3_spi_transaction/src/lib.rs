@@ -98,7 +98,7 @@ pub extern "C-unwind" fn step3_spi_transaction_main(arg: pg_sys::Datum) {
     // the one who ran initdb: no password is asked, and pg_hba.conf is not read. Step 4 takes a role with fewer rights.
     // If this fails (no such database, no slot), the error is FATAL: exit code 1, and another try after RESTART_TIME.
     BackgroundWorker::connect_worker_to_spi(Some(DATABASE), None);
-    tx::trust_nobody();
+    tx::pin_search_path();
     counted::install().unwrap_or_else(|error| error.log(name));
     log!("{name}: started with argument {}, connected to database {DATABASE}", number.unwrap_or_default());
 

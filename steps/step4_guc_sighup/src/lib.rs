@@ -100,7 +100,7 @@ pub extern "C-unwind" fn step4_guc_sighup_main(arg: pg_sys::Datum) {
     // If this fails (no such database or role, no slot), the error is FATAL: exit code 1, and another try after RESTART_TIME.
     let (database, role) = (settings::database(), settings::role());
     BackgroundWorker::connect_worker_to_spi(Some(&database), role.as_deref());
-    tx::trust_nobody();
+    tx::pin_search_path();
     counted::install().unwrap_or_else(|error| error.log(name));
     log!("{name}: started with argument {}, connected to database {database}", number.unwrap_or_default());
 

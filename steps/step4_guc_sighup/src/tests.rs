@@ -315,7 +315,7 @@ mod outside {
     }
 
     #[test]
-    fn a_trigger_runs_with_the_rights_of_the_tables_owner() {
+    fn a_trigger_has_the_rights_of_the_tables_owner_and_leaves_no_setting() {
         let mut server = Server::get();
         server.run(
             "CREATE ROLE mallory;
@@ -324,19 +324,42 @@ mod outside {
              GRANT USAGE ON SCHEMA step4 TO mallory;
              ALTER TABLE step4.counted OWNER TO mallory;
              CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql
-                 AS 'BEGIN INSERT INTO public.seen VALUES (current_user); RETURN NULL; END';
+                 AS $$ BEGIN
+                     INSERT INTO public.seen VALUES (current_user || ' ' || current_setting('search_path'));
+                     PERFORM set_config('search_path', 'public', false);
+                     RETURN NULL;
+                 END $$;
              CREATE TRIGGER look AFTER DELETE ON step4.counted EXECUTE FUNCTION look();
-             ALTER TABLE step4.counted ENABLE ALWAYS TRIGGER look;
              GRANT mallory TO counter;
              INSERT INTO step4.counted VALUES ('delta', 0)",
         );
         server.total();
+        // Of three more cycles one of two workers runs at least two.
+        for _ in 0..3 {
+            server.run("INSERT INTO step4.counted VALUES ('delta', 0)");
+            server.total();
+        }
         let who: String = server.work.query_one("SELECT string_agg(DISTINCT who, ' ') FROM seen", &[]).unwrap().get(0);
         server.run(
             "DROP TRIGGER look ON step4.counted; DROP FUNCTION look; ALTER TABLE step4.counted OWNER TO CURRENT_USER;
              DROP TABLE seen; REVOKE ALL ON SCHEMA step4 FROM mallory; DROP ROLE mallory",
         );
-        assert_eq!(who, "mallory");
+        assert_eq!(who, "mallory pg_catalog, pg_temp");
+    }
+
+    #[test]
+    fn a_foreign_key_holds_for_what_the_worker_deletes() {
+        let mut server = Server::get();
+        server.run(
+            "ALTER TABLE step4.counted ADD id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
+             CREATE TABLE child (id int REFERENCES step4.counted ON DELETE CASCADE);
+             WITH delta AS (INSERT INTO step4.counted VALUES ('delta', 0) RETURNING id)
+                 INSERT INTO child SELECT id FROM delta",
+        );
+        server.total();
+        let left = server.number("SELECT count(*) FROM child");
+        server.run("DROP TABLE child; ALTER TABLE step4.counted DROP id");
+        assert_eq!(left, 0);
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub fn cycle() -> Result<Option<i32>, TxError> {
 /// A trigger runs with the rights of whoever changes the table. If an ordinary user owns the table and a superuser works on it,
 /// that user's trigger is a superuser's. The lock keeps table and owner as they are meanwhile.
 fn as_owner<T>(body: impl FnOnce() -> Result<T, TxError>) -> Result<Option<T>, TxError> {
-    // SAFETY: in a transaction. What an early return or an ERROR leaves behind (the lock, the user) the abort undoes.
+    // SAFETY: in a transaction. What an early return or an ERROR leaves behind (lock, user, settings) the abort undoes.
     unsafe {
         let table: Option<pg_sys::Oid> = pgrx::direct_function_call(pg_sys::to_regclass, &[TABLE.into_datum()]);
         let Some(table) = table else { return Ok(None) };
@@ -95,7 +95,10 @@ fn as_owner<T>(body: impl FnOnce() -> Result<T, TxError>) -> Result<Option<T>, T
         }
         // Restricted: what runs inside can neither change the role back nor defer itself to the commit.
         pg_sys::SetUserIdAndSecContext(act_as, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
+        // What a trigger sets for its session lasts no longer than this level, and the session is ours.
+        let level = pg_sys::NewGUCNestLevel();
         let value = body()?;
+        pg_sys::AtEOXact_GUC(false, level);
         pg_sys::SetUserIdAndSecContext(user, context);
         pg_sys::relation_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
         Ok(Some(value))

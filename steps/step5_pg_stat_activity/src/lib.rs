@@ -102,7 +102,7 @@ pub extern "C-unwind" fn step5_pg_stat_activity_main(arg: pg_sys::Datum) {
     let (database, role) = (settings::database(), settings::role());
     BackgroundWorker::connect_worker_to_spi(Some(&database), role.as_deref());
     activity::set_name(name);
-    tx::trust_nobody();
+    tx::pin_search_path();
     counted::install().unwrap_or_else(|error| error.log(name));
     log!("{name}: started with argument {}, connected to database {database}", number.unwrap_or_default());
 

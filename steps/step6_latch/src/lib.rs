@@ -106,7 +106,7 @@ pub extern "C-unwind" fn step6_latch_main(arg: pg_sys::Datum) {
     let (database, role) = (settings::database(), settings::role());
     BackgroundWorker::connect_worker_to_spi(Some(&database), role.as_deref());
     activity::set_name(name);
-    tx::trust_nobody();
+    tx::pin_search_path();
     counted::install().unwrap_or_else(|error| error.log(name));
     wake::register();
     log!("{name}: started with argument {number}, connected to database {database}");

@@ -353,7 +353,7 @@ mod outside {
 
     /// The role of the workers does not work for just any owner: that owner's trigger would have its rights.
     #[test]
-    fn a_trigger_runs_with_the_rights_of_the_tables_owner() {
+    fn a_trigger_has_the_rights_of_the_tables_owner_and_leaves_no_setting() {
         let mut server = Server::get();
         server.run(
             "CREATE ROLE mallory;
@@ -362,21 +362,44 @@ mod outside {
              GRANT USAGE ON SCHEMA step6 TO mallory;
              ALTER TABLE step6.counted OWNER TO mallory;
              CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql
-                 AS 'BEGIN INSERT INTO public.seen VALUES (current_user); RETURN NULL; END';
+                 AS $$ BEGIN
+                     INSERT INTO public.seen VALUES (current_user || ' ' || current_setting('search_path'));
+                     PERFORM set_config('search_path', 'public', false);
+                     RETURN NULL;
+                 END $$;
              CREATE TRIGGER look AFTER DELETE ON step6.counted EXECUTE FUNCTION look();
-             ALTER TABLE step6.counted ENABLE ALWAYS TRIGGER look;
              INSERT INTO step6.counted VALUES ('delta', 0)",
         );
         server.all_have_looked();
         let left = server.number("SELECT count(*) FROM step6.counted WHERE type = 'delta'");
         server.run("GRANT mallory TO counter");
         server.total();
+        // Of three more cycles one of two workers runs at least two.
+        for _ in 0..3 {
+            server.run("INSERT INTO step6.counted VALUES ('delta', 0)");
+            server.total();
+        }
         let who: String = server.work.query_one("SELECT string_agg(DISTINCT who, ' ') FROM seen", &[]).unwrap().get(0);
         server.run(
             "DROP TRIGGER look ON step6.counted; DROP FUNCTION look; ALTER TABLE step6.counted OWNER TO CURRENT_USER;
              DROP TABLE seen; REVOKE ALL ON SCHEMA step6 FROM mallory; DROP ROLE mallory",
         );
-        assert_eq!((left, who.as_str()), (1, "mallory"));
+        assert_eq!((left, who.as_str()), (1, "mallory pg_catalog, pg_temp"));
+    }
+
+    #[test]
+    fn a_foreign_key_holds_for_what_the_worker_deletes() {
+        let mut server = Server::get();
+        server.run(
+            "ALTER TABLE step6.counted ADD id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
+             CREATE TABLE child (id int REFERENCES step6.counted ON DELETE CASCADE);
+             WITH delta AS (INSERT INTO step6.counted VALUES ('delta', 0) RETURNING id)
+                 INSERT INTO child SELECT id FROM delta",
+        );
+        server.total();
+        let left = server.number("SELECT count(*) FROM child");
+        server.run("DROP TABLE child; ALTER TABLE step6.counted DROP id");
+        assert_eq!(left, 0);
     }
 
     /// State, statement, application name, `query_start` and `xact_start` of worker 1.

@@ -108,23 +108,19 @@ pub fn run<T>(statement: &'static CStr, body: impl FnOnce(&str) -> Result<T, TxE
 }
 // ANCHOR_END: run
 
-// ANCHOR: trust
-/// Makes the worker's session trust nobody, whatever the database says. Called once, before the first transaction.
+// ANCHOR: search_path
+/// Pins the search_path of the worker's session, whatever the database or the role has set. Called once, before the first transaction.
 ///
-/// No schema that a user can write to is searched. And the triggers of the tables that it changes stay silent, as they do for
-/// logical replication: whoever has only the right TRIGGER could otherwise run code of his own as the worker. The owner of a table
-/// can ask for one all the same: `ALTER TABLE ... ENABLE ALWAYS TRIGGER`.
-pub fn trust_nobody() {
-    for (name, value) in [(c"search_path", c"pg_catalog, pg_temp"), (c"session_replication_role", c"replica")] {
-        // SAFETY: known settings with valid values, which PostgreSQL copies. They may be set outside of a transaction.
-        unsafe {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET, // the second is not for everybody to set; the worker's role need not be a superuser
-                pg_sys::GucSource::PGC_S_SESSION,
-            );
-        }
+/// No schema that a user can write to is searched, so a name without a schema is found where PostgreSQL itself has put it, or nowhere.
+pub fn pin_search_path() {
+    // SAFETY: a known setting with a valid value, which PostgreSQL copies. It may be set outside of a transaction.
+    unsafe {
+        pg_sys::SetConfigOption(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+        );
     }
 }
-// ANCHOR_END: trust
+// ANCHOR_END: search_path

@@ -119,7 +119,7 @@ pub extern "C-unwind" fn step7_dynamic_launch_launcher(arg: pg_sys::Datum) {
     begin(arg);
     BackgroundWorker::connect_worker_to_spi(Some(&settings::database()), None);
     activity::set_name(BackgroundWorker::get_name());
-    tx::trust_nobody();
+    tx::pin_search_path();
     log!("{}: started", BackgroundWorker::get_name());
     serve(|_| launcher::round());
 }
@@ -138,7 +138,7 @@ fn begin(arg: pg_sys::Datum) -> i32 {
 fn work(number: i32, install: bool) -> ! {
     let name = BackgroundWorker::get_name();
     activity::set_name(name);
-    tx::trust_nobody();
+    tx::pin_search_path();
     if install {
         counted::install().unwrap_or_else(|error| error.log(name));
     }

@@ -212,13 +212,15 @@ unsafe extern "C-unwind" fn see_commit_prepared(
 mod step7 {
     use super::*;
 
-    /// The trigger function: notes that the end of this transaction, if it is a commit, leaves work. In a worker it stays silent,
-    /// as all triggers do there: what a worker itself writes needs no wake-up.
+    /// The trigger function: notes that the end of this transaction, if it is a commit, leaves work. In one of our workers it notes
+    /// nothing: the total that a worker writes is no work, and would wake all of them, itself included, for a look in vain.
     #[pg_trigger]
     fn wake<'a>(
         _trigger: &'a PgTrigger<'a>,
     ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, core::convert::Infallible> {
-        WAKE_AT_COMMIT.store(true, Ordering::Relaxed);
+        if mine().is_none() {
+            WAKE_AT_COMMIT.store(true, Ordering::Relaxed);
+        }
         Ok(None)
     }
 }

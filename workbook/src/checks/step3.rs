@@ -2,7 +2,7 @@
 
 use super::{Check, Random, Subject, Tier, cpu_ticks, drive, expect, number, ready, total, total_is};
 use crate::tell;
-use crate::throwaway::{Mode, Result, Throwaway, limit, signal};
+use crate::throwaway::{Mode, Result, Throwaway, limit, reason, signal};
 use postgres::Client;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,8 +15,9 @@ pub const CHECKS: &[Check] = &[
     Check { id: "statistics", tier: Tier::Full, run: statistics },
     Check { id: "idle_writes_nothing", tier: Tier::Full, run: idle_writes_nothing },
     Check { id: "lock_timeout", tier: Tier::Full, run: lock_timeout },
+    Check { id: "foreign_key", tier: Tier::Full, run: foreign_key },
     Check { id: "trigger_rights", tier: Tier::Full, run: trigger_rights },
-    Check { id: "trigger_of_another", tier: Tier::Full, run: trigger_of_another },
+    Check { id: "trigger_settings", tier: Tier::Full, run: trigger_settings },
     Check { id: "standby_reads", tier: Tier::Full, run: standby_reads },
     Check { id: "memory", tier: Tier::Long, run: memory },
     Check { id: "nothing_lost", tier: Tier::Long, run: nothing_lost },
@@ -203,41 +204,38 @@ fn lock_timeout(subject: &Subject) -> Result<()> {
     })
 }
 
-/// What an ordinary user's trigger does: it notes as whom it runs, after an attempt to become who the session is.
-const LOOK: &str = "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-         BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END;
-         INSERT INTO public.seen VALUES (current_user);
-         RETURN NULL; END $$";
-
-/// As whom the triggers of `mallory` ran, while the worker counted a delta.
-fn seen_by_mallory(subject: &Subject, preparation: &str) -> Result<(Throwaway, Option<String>)> {
+/// A table that an ordinary user owns, with a trigger of that user, which does this whenever the worker has deleted a delta.
+fn trigger_of_mallory(subject: &Subject, does: &str) -> Result<(Throwaway, Client)> {
     let (server, mut client) = ready(subject, &[])?;
     let schema = subject.short();
     client.batch_execute(&format!(
-        "CREATE ROLE mallory; CREATE TABLE seen (who text); GRANT INSERT ON seen TO PUBLIC;
+        "CREATE ROLE mallory; CREATE TABLE seen (what text); GRANT INSERT ON seen TO mallory;
          GRANT USAGE ON SCHEMA {schema} TO mallory; GRANT CREATE ON SCHEMA public TO mallory;
-         {preparation}; RESET ROLE;
-         INSERT INTO {schema}.counted VALUES ('delta', 1)"
+         ALTER TABLE {schema}.counted OWNER TO mallory; SET ROLE mallory;
+         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does}; RETURN NULL; END $$;
+         CREATE TRIGGER look AFTER DELETE ON {schema}.counted EXECUTE FUNCTION look();
+         RESET ROLE"
     ))?;
-    total(subject, &server, &mut client)?;
-    let who = client.query_one("SELECT string_agg(DISTINCT who, ', ') FROM seen", &[])?.get(0);
-    Ok((server, who))
+    Ok((server, client))
 }
 
-/// An ordinary user owns the table and puts a trigger on it. It must not run as the worker, which is a superuser.
+/// What the trigger has noted while the worker counted so many deltas, one after the other.
+fn noted(subject: &Subject, server: &Throwaway, client: &mut Client, deltas: usize) -> Result<String> {
+    for _ in 0..deltas {
+        client.batch_execute(&format!("INSERT INTO {}.counted VALUES ('delta', 1)", subject.short()))?;
+        total(subject, server, client)?;
+    }
+    let seen: Option<String> = client.query_one("SELECT string_agg(DISTINCT what, '; ') FROM seen", &[])?.get(0);
+    seen.ok_or_else(|| server.failure(tell!("the trigger has not run", "トリガが動きませんでした。")))
+}
+
+/// An ordinary user owns the table and puts a trigger on it. It must not run as the worker, which is a superuser, and an attempt to
+/// become who the session is must fail.
 fn trigger_rights(subject: &Subject) -> Result<()> {
-    let schema = subject.short();
-    let (server, who) = seen_by_mallory(
-        subject,
-        &format!(
-            "ALTER TABLE {schema}.counted OWNER TO mallory; SET ROLE mallory; {LOOK};
-             CREATE TRIGGER look AFTER DELETE ON {schema}.counted EXECUTE FUNCTION look();
-             ALTER TABLE {schema}.counted ENABLE ALWAYS TRIGGER look"
-        ),
-    )?;
-    let Some(who) = who else {
-        return Err(server.failure(tell!("the trigger has not run", "トリガが動きませんでした。")));
-    };
+    let look = "BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END;
+                INSERT INTO public.seen VALUES (current_user)";
+    let (server, mut client) = trigger_of_mallory(subject, look)?;
+    let who = noted(subject, &server, &mut client, 1)?;
     expect(&server, who == "mallory", || {
         tell!(
             "the trigger ran as {who}, expected as mallory",
@@ -246,21 +244,43 @@ fn trigger_rights(subject: &Subject) -> Result<()> {
     })
 }
 
-/// An ordinary user who has only the right TRIGGER: the trigger would run as the table's owner, so it must not run at all.
-fn trigger_of_another(subject: &Subject) -> Result<()> {
+/// What the trigger sets must be gone in the worker's next cycle. Of three cycles one of two workers runs at least two.
+fn trigger_settings(subject: &Subject) -> Result<()> {
+    let look =
+        "INSERT INTO public.seen VALUES (current_setting('search_path') || ' / ' || current_setting('work_mem'));
+                PERFORM set_config('search_path', 'public', false), set_config('work_mem', '64kB', false)";
+    let (server, mut client) = trigger_of_mallory(subject, look)?;
+    let seen = noted(subject, &server, &mut client, 3)?;
+    let expected = "pg_catalog, pg_temp / 4MB";
+    expect(&server, seen == expected, || {
+        tell!(
+            "search_path / work_mem in three cycles: {seen}, expected {expected} in each",
+            "3 回のサイクルの search_path / work_mem は、どれも {expected} のはずですが、{seen} でした。"
+        )
+    })
+}
+
+/// Rows of another table that reference a delta go with it, as the foreign key says. Otherwise it could not be made anew, as it is
+/// when a dump is restored.
+fn foreign_key(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
     let schema = subject.short();
-    let (server, who) = seen_by_mallory(
-        subject,
-        &format!(
-            "GRANT TRIGGER ON {schema}.counted TO mallory; SET ROLE mallory; {LOOK};
-             CREATE TRIGGER look_d AFTER DELETE ON {schema}.counted EXECUTE FUNCTION look();
-             CREATE TRIGGER look_i AFTER INSERT OR UPDATE ON {schema}.counted FOR EACH ROW
-                 WHEN (NEW.type = 'total') EXECUTE FUNCTION look()"
-        ),
-    )?;
-    expect(&server, who.is_none(), || {
-        let who = who.unwrap_or_default();
-        tell!("the trigger ran as {who}, expected not to run", "トリガは動かないはずですが、{who} の権限で動きました。")
+    client.batch_execute(&format!(
+        "ALTER TABLE {schema}.counted ADD id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
+         CREATE TABLE child (id int CONSTRAINT parent REFERENCES {schema}.counted ON DELETE CASCADE);
+         WITH delta AS (INSERT INTO {schema}.counted VALUES ('delta', 1) RETURNING id) INSERT INTO child SELECT id FROM delta"
+    ))?;
+    total(subject, &server, &mut client)?;
+    let left = number(&mut client, "SELECT count(*) FROM child")?;
+    let again = client.batch_execute(&format!(
+        "ALTER TABLE child DROP CONSTRAINT parent; ALTER TABLE child ADD FOREIGN KEY (id) REFERENCES {schema}.counted"
+    ));
+    expect(&server, left == 0 && again.is_ok(), || {
+        let seen = again.err().map_or_else(String::new, |error| format!(": {}", reason(&error)));
+        tell!(
+            "rows that reference a deleted delta, with ON DELETE CASCADE: expected 0, seen {left}{seen}",
+            "削除された delta を ON DELETE CASCADE で参照する行は残らないはずですが、{left} 行ありました{seen}"
+        )
     })
 }
 

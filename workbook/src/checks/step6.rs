@@ -25,6 +25,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "wakes_however_committed", tier: Tier::Full, run: wakes_however_committed },
     Check { id: "called_during_a_wait", tier: Tier::Full, run: called_during_a_wait },
     Check { id: "another_database", tier: Tier::Full, run: another_database },
+    Check { id: "own_commit", tier: Tier::Full, run: own_commit },
 ];
 
 /// A worker in the middle of a statement that burns CPU for so long: a trigger of the table does that.
@@ -36,7 +37,6 @@ fn burning(subject: &Subject, seconds: f64) -> Result<(Throwaway, Client, i32)> 
         "CREATE FUNCTION burn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              WHILE clock_timestamp() < now() + interval '{seconds} seconds' LOOP END LOOP; RETURN NULL; END $$;
          CREATE TRIGGER burn AFTER DELETE ON {schema}.counted EXECUTE FUNCTION burn();
-         ALTER TABLE {schema}.counted ENABLE ALWAYS TRIGGER burn;
          INSERT INTO {schema}.counted VALUES ('delta', 1)"
     ))?;
     let ticks = || super::cpu_ticks(&[pid]).unwrap_or_default();
@@ -468,6 +468,43 @@ fn another_database(subject: &Subject) -> Result<()> {
         tell!(
             "a commit in another database has woken a worker of this one",
             "別のデータベースのコミットで、このデータベースのワーカーが起きました。"
+        )
+    })
+}
+
+/// The worker's own commit leaves no work. Were it woken by that, it would look once more, and meet the lock on the table that
+/// somebody has been waiting for since before the commit.
+fn own_commit(subject: &Subject) -> Result<()> {
+    // A wait for a lock leaves an alarm behind, which sets the latch once more after deadlock_timeout.
+    let (server, mut client, pid) = alone(subject, &["deadlock_timeout = '1h'", "autovacuum = off"])?;
+    let schema = subject.short();
+    let mut other = server.connect("template1")?;
+    let mut until = |what: Told, condition: &str| -> Result<String> {
+        let sql = format!("SELECT wait_event_type FROM pg_stat_activity WHERE {condition}");
+        server.eventually(what, limit(), || other.query_opt(&sql, &[]).ok()??.get(0))
+    };
+    client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 1)"))?;
+    total(subject, &server, &mut client)?;
+    // The worker sees a delta and waits for the total, with its locks on the table.
+    let mut holder = server.connect("postgres")?;
+    holder.batch_execute(&format!("BEGIN; SELECT FROM {schema}.counted WHERE type = 'total' FOR UPDATE"))?;
+    client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 1)"))?;
+    let missing = tell!("the worker did not wait for the total", "ワーカーが total の行を待ちませんでした。");
+    until(missing, &format!("pid = {pid} AND wait_event = 'transactionid'"))?;
+    std::thread::scope(|scope| -> Result<()> {
+        let locker = scope.spawn(|| client.batch_execute(&format!("BEGIN; LOCK TABLE {schema}.counted")));
+        let missing = tell!("nobody waits for the table", "テーブルを待つセッションがありません。");
+        until(missing, "wait_event = 'relation'")?;
+        holder.batch_execute("COMMIT")?;
+        locker.join().map_err(|_| tell!("the check itself has failed", "検査そのものが失敗しました。"))??;
+        Ok(())
+    })?;
+    let missing = tell!("the worker did not go back to sleep", "ワーカーが待機に戻りませんでした。");
+    let waits = until(missing, &format!("pid = {pid} AND wait_event_type IN ('Extension', 'Lock')"))?;
+    expect(&server, waits == "Extension", || {
+        tell!(
+            "the worker's own commit has woken it: it looks for work once more",
+            "ワーカーが自分のコミットで起き、仕事をもう一度探しています。"
         )
     })
 }
