@@ -103,9 +103,9 @@ pub fn run<T>(body: impl FnOnce() -> Result<T, TxError>) -> Result<T, TxError> {
 // ANCHOR_END: run
 
 // ANCHOR: search_path
-/// Pins the search_path of the worker's session, whatever the database or the role has set. Called once, before the first transaction.
+/// Pins the search_path of the session, whatever the database or the role has set. Called once, before the first transaction.
 ///
-/// No schema that a user can write to is searched, so a name without a schema is found where PostgreSQL itself has put it, or nowhere.
+/// No schema that a user can write to is searched: a name without a schema is found where PostgreSQL itself has put it, or nowhere.
 pub fn pin_search_path() {
     // SAFETY: a known setting with a valid value, which PostgreSQL copies. It may be set outside of a transaction.
     unsafe {
