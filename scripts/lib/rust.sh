@@ -51,7 +51,7 @@ get_debian_rust() { # sets why where it fails
 need_rust() {
   local said found
   found=$(rust_version)
-  recent_rust "$found" && return
+  if command -v cargo > /dev/null && recent_rust "$found"; then return; fi
   use_debian_rust && return
   said=$(cd "$ROOT" && RUST_BACKTRACE=0 rustc --version 2>&1 | head -n 3) || true
   get_debian_rust && use_debian_rust && return

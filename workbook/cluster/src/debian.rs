@@ -59,8 +59,8 @@ impl Apt {
         progress: &Progress,
     ) -> Result<Self, String> {
         let lang = progress.lang;
-        if !command::exists("apt-get") || !command::exists("dpkg-deb") {
-            return Err(tr!(lang, "this machine has no apt-get", "このマシンには apt-get がありません"));
+        if let Some(program) = ["apt-get", "dpkg-deb"].into_iter().find(|program| !command::exists(program)) {
+            return Err(tr!(lang, "this machine has no {program}", "このマシンには {program} がありません"));
         }
         let mut mirrors = Mirrors::of_this_machine();
         if let Some(mirror) = mirror {
