@@ -56,6 +56,7 @@ pub fn quiet_pipes() {
     }));
 }
 
+pub use ::cluster::tr;
 pub use environment::Environment;
 pub use error::{Error, Result};
 pub use messages::{Lang, Message};

@@ -47,7 +47,7 @@ impl Progress {
                     if terminal {
                         print!("\r\x1b[K{}", line(seconds));
                         io::stdout().flush().ok();
-                    } else if seconds % 20 == 0 {
+                    } else if seconds.is_multiple_of(20) {
                         println!("{}", line(seconds));
                     }
                 }
