@@ -4,12 +4,12 @@ MSG=(
   [error]='error: {1}'
   [next]='  next: {1}'
   [usage_setup]='usage: scripts/setup [--pg '"${MAJORS// /|}"'|all|PATH/pg_config] [--quiet] [--lang en|ja]'
-  [usage_run]='usage: scripts/run STEP [--pg 15|16|17|18|PATH/pg_config] [--lang en|ja]
+  [usage_run]='usage: scripts/run STEP [--pg '"${MAJORS// /|}"'|PATH/pg_config] [--lang en|ja]
        scripts/run --stop [STEP]    stop the servers of this checkout (or of one step)
        scripts/run --log [STEP]     follow the server log
 The steps are:
 {1}'
-  [usage_env]='usage: . scripts/env STEP [--pg 15|16|17|18|PATH/pg_config]
+  [usage_env]='usage: . scripts/env STEP [--pg '"${MAJORS// /|}"'|PATH/pg_config]
 The steps are:
 {1}'
   [unknown_option]='unknown option: {1}'

@@ -4,12 +4,12 @@ MSG=(
   [error]='エラー: {1}'
   [next]='  次の操作: {1}'
   [usage_setup]='使い方: scripts/setup [--pg '"${MAJORS// /|}"'|all|パス/pg_config] [--quiet] [--lang en|ja]'
-  [usage_run]='使い方: scripts/run ステップ [--pg 15|16|17|18|パス/pg_config] [--lang en|ja]
+  [usage_run]='使い方: scripts/run ステップ [--pg '"${MAJORS// /|}"'|パス/pg_config] [--lang en|ja]
         scripts/run --stop [ステップ]   このチェックアウトのサーバー (または 1 つのステップのサーバー) を停止します
         scripts/run --log [ステップ]    サーバーログを表示し続けます
 ステップの一覧:
 {1}'
-  [usage_env]='使い方: . scripts/env ステップ [--pg 15|16|17|18|パス/pg_config]
+  [usage_env]='使い方: . scripts/env ステップ [--pg '"${MAJORS// /|}"'|パス/pg_config]
 ステップの一覧:
 {1}'
   [unknown_option]='不明なオプションです: {1}'

@@ -236,13 +236,15 @@ fn launched_in_theirs(subject: &Subject, interruptible: bool) -> Result<(Throwaw
     Ok((server, client, pid))
 }
 
-/// Launches worker 7 in a database, and waits until it is connected there.
+/// Launches worker 7 in a database, and waits until it sleeps there: before it is connected, it is in nobody's way.
 fn launch_in(server: &Throwaway, client: &mut Client, database: &str, interruptible: bool) -> Result<i32> {
     let launch = format!(
         "SELECT worker_spi_launch(7, oid, interruptible => {interruptible}) FROM pg_database WHERE datname = '{database}'"
     );
     let pid = client.query_one(&launch, &[])?.get(0);
-    table(server, &mut server.connect(database)?, "schema7")?;
+    let sleeps = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'WorkerSpiMain'");
+    let missing = tell!("the launched worker does not sleep", "起動したワーカーが待機状態になりませんでした。");
+    server.eventually(missing, limit(), || (number(client, &sleeps).ok()? == 1).then_some(()))?;
     Ok(pid)
 }
 
