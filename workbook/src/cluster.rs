@@ -57,7 +57,7 @@ impl<'a> Cluster<'a> {
                 return Ok(());
             }
         }
-        Err(Error::new(Message::CannotStop, Message::FollowLog(self.env.step.clone())))
+        Err(Error::new(Message::CannotStop, self.env.follow_log()))
     }
 
     /// Starts the server and waits until it accepts connections. Returns its log from this start on.
@@ -79,7 +79,7 @@ impl<'a> Cluster<'a> {
             return Ok(log);
         }
         let mut lines = log.tail(15);
-        let (cause, next) = log::why_not_started(&lines, &self.env.step, self.env.port);
+        let (cause, next) = log::why_not_started(&lines, &self.env.step, self.env.port, &self.env.again());
         lines.extend(String::from_utf8_lossy(&out.stderr).lines().map(str::to_string));
         Err(Error::new(cause, next).with_log(lines))
     }
@@ -106,7 +106,7 @@ impl<'a> Cluster<'a> {
             return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
         }
         let why = String::from_utf8_lossy(&out.stderr).trim().to_string();
-        Err(Error::new(Message::CannotRun { program: "psql".into(), why }, Message::FollowLog(self.env.step.clone())))
+        Err(Error::new(Message::CannotRun { program: "psql".into(), why }, self.env.follow_log()))
     }
 }
 

@@ -49,6 +49,20 @@ impl Environment {
         })
     }
 
+    /// What was typed, to be typed again: the finished step and the learner's copy are run by different commands.
+    pub fn again(&self) -> String {
+        let step = &self.step;
+        if self.source.starts_with(self.root.join("steps")) {
+            return format!("scripts/run {step}");
+        }
+        format!("cargo workbook run {}", step.trim_start_matches("step").split('_').next().unwrap_or(step))
+    }
+
+    /// Where more is to be read of a failure, and what comes then.
+    pub fn follow_log(&self) -> Message {
+        Message::FollowLog { step: self.step.clone(), again: self.again() }
+    }
+
     /// One of PostgreSQL's programs, without the reader's own PG* variables, which would lead it elsewhere.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.pg_config.with_file_name(name));

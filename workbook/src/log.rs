@@ -98,21 +98,21 @@ pub fn ended(line: &str) -> Option<Ended> {
     Some(Ended { worker: worker.to_string(), pid: pid.parse().ok()?, how })
 }
 
-/// Why the server did not start, and what to do, as far as its log tells.
-pub fn why_not_started(lines: &[String], step: &str, port: u16) -> (Message, Message) {
+/// Why the server did not start, and what to do, as far as its log tells. `again` is the command that was typed.
+pub fn why_not_started(lines: &[String], step: &str, port: u16, again: &str) -> (Message, Message) {
     let find = |needles: &[&str]| lines.iter().rev().find(|l| needles.iter().all(|n| l.contains(n)));
-    let again = || Message::RunAgain(step.to_string());
+    let repeat = || Message::RunAgain(again.to_string());
     let fatal = |l: &String| l.split_once("FATAL:  ").map_or(l.as_str(), |(_, why)| why).to_string();
     if let Some(line) = find(&["could not access file \"", "No such file"]) {
         let library = line.split('"').nth(1).unwrap_or(step).to_string();
-        (Message::LibraryGone(library), again())
+        (Message::LibraryGone(library), repeat())
     } else if let Some(line) = find(&["could not load library"])
         .or_else(|| find(&["incompatible library"]))
         .or_else(|| find(&["missing magic block"]))
     {
-        (Message::LibraryUnfit(fatal(line)), again())
+        (Message::LibraryUnfit(fatal(line)), repeat())
     } else if find(&["Address already in use"]).is_some() || find(&["could not create lock file", "exists"]).is_some() {
-        (Message::PortTaken(port), again())
+        (Message::PortTaken(port), repeat())
     } else if find(&["No space left on device"]).is_some() {
         (Message::DiskFull, Message::FreeDisk)
     } else if find(&["could not create shared memory segment"]).is_some()
@@ -122,7 +122,7 @@ pub fn why_not_started(lines: &[String], step: &str, port: u16) -> (Message, Mes
     } else if find(&["database files are incompatible with server"]).is_some() {
         (Message::ClusterUnfit, Message::Clean)
     } else {
-        (Message::ServerDidNotStart, Message::FollowLog(step.to_string()))
+        (Message::ServerDidNotStart, Message::FollowLog { step: step.to_string(), again: again.to_string() })
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn reasons_for_a_server_that_does_not_start() {
-        let why = |line: &str| why_not_started(&[line.to_string()], "step1_registration", 5432).0;
+        let why = |line: &str| why_not_started(&[line.to_string()], "step1_registration", 5432, "scripts/run step1").0;
         assert_eq!(
             why("… [3] FATAL:  could not access file \"step9_gone\": No such file or directory"),
             Message::LibraryGone("step9_gone".into())

@@ -13,10 +13,9 @@ pub enum Message {
     LastLogLines,
     Building(String),
     BuildFailed(String),
-    FixAndRun(String),
-    FixYours {
+    Fix {
         source: String,
-        step: String,
+        again: String,
     },
     Starting {
         step: String,
@@ -71,7 +70,10 @@ pub enum Message {
     FreeDisk,
     Clean,
     RaiseWorkers,
-    FollowLog(String),
+    FollowLog {
+        step: String,
+        again: String,
+    },
     RunAgain(String),
     CannotStop,
 }
@@ -93,17 +95,10 @@ impl Message {
                 format!("{step} does not compile; the compiler's messages are above"),
                 format!("{step} をコンパイルできません。コンパイラのメッセージは上に表示されています"),
             ),
-            FixAndRun(step) => (
-                format!("correct steps/{step}/src, then: scripts/run {step}"),
-                format!("steps/{step}/src を修正した後: scripts/run {step}"),
+            Fix { source, again } => (
+                format!("correct {source}/src, then: {again}"),
+                format!("{source}/src を修正した後: {again}"),
             ),
-            FixYours { source, step } => {
-                let number = step.trim_start_matches("step").split('_').next().unwrap_or(step);
-                (
-                    format!("mend {source}/src, then: cargo workbook run {number}"),
-                    format!("{source}/src を修正した後: cargo workbook run {number}"),
-                )
-            }
             Starting { step, port } => (
                 format!("Starting PostgreSQL on port {port} with shared_preload_libraries = '{step}'"),
                 format!("PostgreSQL を起動します (ポート {port}、shared_preload_libraries = '{step}')"),
@@ -221,11 +216,11 @@ impl Message {
                 "scripts/clean, or raise max_worker_processes with ALTER SYSTEM, then repeat the command".into(),
                 "scripts/clean を実行するか、ALTER SYSTEM で max_worker_processes を増やした後、もう一度実行してください".into(),
             ),
-            FollowLog(step) => (
-                format!("scripts/run --log {step}   (the whole log; correct the cause, then: scripts/run {step})"),
-                format!("scripts/run --log {step}   (ログ全体を確認し、原因を修正した後: scripts/run {step})"),
+            FollowLog { step, again } => (
+                format!("scripts/run --log {step}   (the whole log; correct the cause, then: {again})"),
+                format!("scripts/run --log {step}   (ログ全体を確認し、原因を修正した後: {again})"),
             ),
-            RunAgain(step) => (format!("scripts/run {step}"), format!("scripts/run {step}")),
+            RunAgain(again) => (again.clone(), again.clone()),
             CannotStop => ("the server that is running cannot be stopped".into(), "動作中のサーバーを停止できません".into()),
         };
         match lang {

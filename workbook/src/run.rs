@@ -42,8 +42,7 @@ pub fn run(env: &Environment, lang: Lang) -> Result<()> {
     // The proof of life comes last: a worker may have died while we were showing it.
     let alive = process::workers(&process::all(), cluster.postmaster().unwrap_or(0), &env.step);
     if !workers.iter().any(|w| alive.iter().any(|a| a.pid == w.pid)) {
-        return Err(Error::new(Message::WorkerNotAlive(env.step.clone()), Message::FollowLog(env.step.clone()))
-            .with_log(log.tail(15)));
+        return Err(Error::new(Message::WorkerNotAlive(env.step.clone()), env.follow_log()).with_log(log.tail(15)));
     }
     println!();
     say(Message::Stop(env.step.clone()));
@@ -81,12 +80,8 @@ fn build_and_install(env: &Environment) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    let step = env.step.clone();
-    let next = match env.source.starts_with(env.root.join("steps")) {
-        true => Message::FixAndRun(step.clone()),
-        false => Message::FixYours { source: env.source.display().to_string(), step: step.clone() },
-    };
-    Err(Error::new(Message::BuildFailed(step), next))
+    let source = env.source.strip_prefix(&env.root).unwrap_or(&env.source).display().to_string();
+    Err(Error::new(Message::BuildFailed(env.step.clone()), Message::Fix { source, again: env.again() }))
 }
 
 /// Waits until every living worker of the step has reported itself. Ends early when that will not happen any more.
@@ -95,7 +90,7 @@ fn wait_for_workers(env: &Environment, cluster: &Cluster, log: &Log) -> Result<V
     let postmaster = cluster.postmaster().unwrap_or(0);
     let mut looked = Instant::now();
     let mut absent_since = None;
-    let failed = |cause: Message| Err(Error::new(cause, Message::FollowLog(env.step.clone())).with_log(log.tail(15)));
+    let failed = |cause: Message| Err(Error::new(cause, env.follow_log()).with_log(log.tail(15)));
     loop {
         let lines = log.lines();
         let started: Vec<u32> = lines.iter().filter_map(|line| Some(log::started(line, &env.step)?.0)).collect();

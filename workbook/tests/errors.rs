@@ -1,7 +1,7 @@
 //! What a reader sees of a failure, as far as it can be told from the log alone. The whole way is tested by scripts/checks/live.sh.
 
 use std::path::PathBuf;
-use workbook::{Environment, Error, Lang, Message, run};
+use workbook::{Environment, Error, Lang, Message, log, run};
 
 fn environment() -> Environment {
     Environment {
@@ -21,7 +21,7 @@ fn lines(text: &str) -> Vec<String> {
 
 #[test]
 fn an_error_is_the_log_then_the_cause_then_the_next_command() {
-    let error = Error::new(Message::ServerGone, Message::RunAgain("step1".into())).with_log(lines("first\nsecond"));
+    let error = Error::new(Message::ServerGone, Message::RunAgain("scripts/run step1".into())).with_log(lines("first\nsecond"));
     assert_eq!(
         error.show(Lang::En),
         "The last lines of the server log:\n    first\n    second\nerror: the server ended\n  next: scripts/run step1\n"
@@ -30,6 +30,27 @@ fn an_error_is_the_log_then_the_cause_then_the_next_command() {
         error.show(Lang::Ja),
         "サーバーログの最後の部分:\n    first\n    second\nエラー: サーバーが終了しました\n  次の操作: scripts/run step1\n"
     );
+}
+
+/// A learner's copy and the finished step are built into one server, by different commands.
+#[test]
+fn what_is_to_be_typed_again_is_what_was_typed() {
+    let mut env = environment();
+    assert_eq!(env.again(), "scripts/run step1_registration");
+    env.source = PathBuf::from("/nowhere/work/step1_registration");
+    for lang in [Lang::En, Lang::Ja] {
+        let log = env.follow_log().text(lang);
+        assert!(
+            log.starts_with("scripts/run --log step1_registration ") && log.ends_with(": cargo workbook run 1)"),
+            "{log}"
+        );
+        for line in
+            ["… FATAL:  something new", "… LOG:  could not bind IPv4 address \"127.0.0.1\": Address already in use"]
+        {
+            let next = log::why_not_started(&lines(line), &env.step, env.port, &env.again()).1.text(lang);
+            assert!(next.contains("cargo workbook run 1") && !next.contains("scripts/run step1"), "{next}");
+        }
+    }
 }
 
 #[test]
