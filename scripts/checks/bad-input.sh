@@ -15,6 +15,16 @@ expect "an unknown step lists the steps" 1 'no step "step99"' step1_registration
 expect "the same in Japanese" 1 "エラー: 「step99」というステップはありません" "次の操作" -- "$run" step99 --lang ja
 expect "no step: the usage" 2 usage step1_registration -- "$run"
 expect "an unknown option" 2 "--nonsense" usage -- "$run" step1 --nonsense
+for typed in "clean --lang" "serve --port" "serve --lan --port --lang en" "serve --from" "serve --lang" "handout --lang" "handout --paper" "offline-pack --to" \
+  "offline-pack --debian" "run step1 --pg" "run step1 --lang" "setup --pg" "test --pg" "ready --lang" "bench --lang" "upstream-tests --lang"; do
+  option=$(grep -o -- '--[a-z]*' <<< "${typed% --lang en}" | tail -n 1)
+  read -ra words <<< "$typed"
+  expect "$typed: no value" 2 "error: $option needs a value" "next: $ROOT/scripts/${words[0]} --help" -- "$ROOT/scripts/${words[0]}" "${words[@]:1}"
+done
+expect "an empty value" 2 "error: --pg needs a value" -- "$run" step1 --pg ''
+expect "the same in Japanese" 2 "エラー: --port に値が指定されていません" "次の操作: $ROOT/scripts/serve --help" -- "$ROOT/scripts/serve" --lang ja --port
+expect "env without a value" 0 "error: --pg needs a value" "next: . scripts/env --help" "still here" -- bash -c ". '$ROOT/scripts/env' step1 --pg; echo still here"
+expect "and its help" 0 "usage: . scripts/env" "step1_registration" -- bash -c ". '$ROOT/scripts/env' --help || true"
 expect "env with an unknown step goes on in the shell" 0 'no step "7777"' "still here" -- bash -c ". '$ROOT/scripts/env' 7777; echo still here"
 expect "a major that is not there lists the majors" 1 'no PostgreSQL "14"' "$MAJORS" "next:" -- "$setup" --pg 14
 expect "the same in Japanese" 1 "PostgreSQL「14」は用意されていません" "$MAJORS" "次の操作" -- "$run" step1 --pg 14 --lang ja

@@ -7,6 +7,8 @@ if [ "${BASH_VERSINFO[0]}" -lt 4 ]; then # macOS's own: it could not even read o
   echo "  next: brew install bash" >&2
   exit 1
 fi
+: "${HOME:=$(getent passwd "$(id -u)" 2> /dev/null | cut -d: -f6)}" # cron and some containers set none
+export HOME
 umask 022 # as root, the server runs as another user: it must be able to read what we install
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -49,6 +51,14 @@ die() {
     if [ "${MSG[$key.next]+x}" ]; then text next "$(text "$key.next" "$@")"; fi; } >&2
   exit 1
 }
+
+# need_value OPTION VALUE...: an option that stands last, or before another one, has none.
+need_value() {
+  case ${2:-} in
+    '' | -*) { text error "$(text no_value "$1")"; text next "$HELP"; } >&2; exit 2 ;;
+  esac
+}
+printf -v HELP '%q --help' "$0" # what prints the usage
 
 # ---- places -----------------------------------------------------------------------------------------------------------------
 # PostgreSQL's socket lives below the cache: its path may have 107 bytes, and cargo-pgrx passes it on without quotes.

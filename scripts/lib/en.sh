@@ -12,6 +12,7 @@ The steps are:
   [usage_env]='usage: . scripts/env STEP [--pg '"${MAJORS// /|}"'|PATH/pg_config]
 The steps are:
 {1}'
+  [no_value]='{1} needs a value'
   [unknown_option]='unknown option: {1}'
   [unknown_step]='there is no step "{1}". The steps are:
 {2}'

@@ -6,12 +6,13 @@
 . "$LIB/tools.sh"
 exec 3>&1 1>&2
 
-want='' pg=$(chosen_pg)
+want='' pg=$(chosen_pg) HELP='. scripts/env --help'
 while [ $# -gt 0 ]; do
   case $1 in
-    --pg) pg=${2:?}; shift ;;
-    --lang) choose_language "${2:?}"; shift ;;
+    --pg) need_value "$@"; pg=$2; shift ;;
+    --lang) need_value "$@"; choose_language "$2"; shift ;;
     --quiet) QUIET=1 ;;
+    -h | --help) want=''; break ;;
     -*) die unknown_option "$1" ;;
     *) want=$1 ;;
   esac

@@ -12,6 +12,7 @@ MSG=(
   [usage_env]='使い方: . scripts/env ステップ [--pg '"${MAJORS// /|}"'|パス/pg_config]
 ステップの一覧:
 {1}'
+  [no_value]='{1} に値が指定されていません'
   [unknown_option]='不明なオプションです: {1}'
   [unknown_step]='「{1}」というステップはありません。ステップの一覧:
 {2}'
