@@ -118,8 +118,9 @@ pub extern "C-unwind" fn step3_spi_transaction_main(arg: pg_sys::Datum) {
                 }
             };
         }
-        // false means: told to stop (SIGTERM), or the postmaster is gone.
-        if !BackgroundWorker::wait_latch(Some(NAPTIME)) {
+        // The cycle may have waited for a lock. Such a wait resets the latch that SIGTERM has set, so the flag is asked before the
+        // nap, too. false means: told to stop (SIGTERM) in the nap, or the postmaster is gone.
+        if BackgroundWorker::sigterm_received() || !BackgroundWorker::wait_latch(Some(NAPTIME)) {
             break;
         }
     }

@@ -124,14 +124,13 @@ pub extern "C-unwind" fn step5_pg_stat_activity_main(arg: pg_sys::Datum) {
                 }
             };
         }
-        // false means: told to stop (SIGTERM), or the postmaster is gone.
-        if !BackgroundWorker::wait_latch(Some(settings::naptime())) {
+        // The cycle may have waited for a lock. Such a wait resets the latch that the signals have set, so both flags are asked before
+        // the nap, too. false means: told to stop (SIGTERM) in the nap, or the postmaster is gone.
+        reload_if_due(name);
+        if BackgroundWorker::sigterm_received() || !BackgroundWorker::wait_latch(Some(settings::naptime())) {
             break;
         }
-        if BackgroundWorker::sighup_received() {
-            settings::reload();
-            log!("{name}: settings reloaded, naptime is {:?}", settings::naptime());
-        }
+        reload_if_due(name);
     }
 
     log!("{name}: stopped");
@@ -139,6 +138,14 @@ pub extern "C-unwind" fn step5_pg_stat_activity_main(arg: pg_sys::Datum) {
     // shutting down. To return from here would be exit code 0, and 0 means: never again until the next start of the server.
     // SAFETY: proc_exit may be called anywhere in a backend's main; it does not return, and nothing here waits to be dropped.
     unsafe { pg_sys::proc_exit(1) };
+}
+
+/// Reads the settings again if a SIGHUP has come.
+fn reload_if_due(name: &str) {
+    if BackgroundWorker::sighup_received() {
+        settings::reload();
+        log!("{name}: settings reloaded, naptime is {:?}", settings::naptime());
+    }
 }
 // ANCHOR_END: main
 

@@ -207,6 +207,19 @@ pub fn stops_within_a_second(server: &Throwaway) -> Result<()> {
     })
 }
 
+/// Sends a signal to a process that waits inside PostgreSQL, and returns when it has been handled and the process waits again: what
+/// ends the wait must not come before the wait has reset the latch.
+pub fn signal_in_wait(server: &Throwaway, pid: i32, name: &str) -> Result<()> {
+    let asleep = || -> Option<String> {
+        status(pid, "State").ok()?.starts_with('S').then_some(())?;
+        status(pid, "voluntary_ctxt_switches").ok()
+    };
+    let missing = || tell!("the SIG{name} did not reach the worker", "SIG{name} がワーカーに届きませんでした。");
+    let before = server.eventually(missing(), limit(), asleep)?;
+    signal(pid, name)?;
+    server.eventually(missing(), limit(), || asleep().filter(|now| *now != before)).map(drop)
+}
+
 /// A server with the table, and a client in its database.
 pub fn ready(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client)> {
     let server = subject.server(conf)?;

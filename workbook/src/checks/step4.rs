@@ -1,6 +1,6 @@
 //! Step 4: settings change while the worker runs.
 
-use super::{Check, Random, Subject, Tier, expect, ready, refused, total};
+use super::{Check, Random, Subject, Tier, expect, ready, refused, signal_in_wait, total};
 use crate::tell;
 use crate::throwaway::{Result, Throwaway, children, gone, limit, reason, signal};
 use postgres::Client;
@@ -12,6 +12,8 @@ pub const CHECKS: &[Check] = &[
     Check { id: "bad_value_in_file", tier: Tier::Full, run: bad_value_in_file },
     Check { id: "reload_while_connecting", tier: Tier::Full, run: reload_while_connecting },
     Check { id: "early_reload", tier: Tier::Long, run: early_reload },
+    Check { id: "reload_in_lock", tier: Tier::Full, run: reload_in_lock },
+    Check { id: "stops_after_lock", tier: Tier::Full, run: stops_after_lock },
     Check { id: "few_rights", tier: Tier::Full, run: few_rights },
     Check { id: "total_workers", tier: Tier::Full, run: total_workers },
 ];
@@ -180,6 +182,38 @@ fn early_reload(subject: &Subject) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// A worker whose nap lasts an hour gets this signal while its cycle waits for a lock; then the lock is given to it. The wait for a
+/// lock uses the worker's latch, too, and resets it.
+fn signalled_in_lock(subject: &Subject, name: &str) -> Result<(Throwaway, i32, usize)> {
+    let short = subject.short();
+    let conf = [format!("{short}.naptime = '1h'"), format!("{short}.total_workers = 1")];
+    // A wait for a lock leaves an alarm behind, which sets the latch once more after deadlock_timeout.
+    let (server, mut client) = ready(subject, &[&conf[0], &conf[1], "deadlock_timeout = '1h'"])?;
+    let pid = subject.pid(&server, 1)?;
+    client.batch_execute(&format!("BEGIN; LOCK TABLE {short}.counted"))?;
+    signal(pid, "USR1")?; // ends the nap
+    let waiting = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'";
+    let mut other = server.connect("template1")?;
+    let missing = tell!("the cycle did not wait for the lock", "サイクルがロック待ちになりませんでした。");
+    server.eventually(missing, limit(), || other.query_opt(waiting, &[&pid]).ok()?.map(drop))?;
+    let mark = server.mark();
+    signal_in_wait(&server, pid, name)?;
+    client.batch_execute("ROLLBACK")?;
+    Ok((server, pid, mark))
+}
+
+pub(super) fn reload_in_lock(subject: &Subject) -> Result<()> {
+    let (server, _, mark) = signalled_in_lock(subject, "HUP")?;
+    server.wait_log(mark, &format!("{}: settings reloaded", subject.worker(1)))?;
+    Ok(())
+}
+
+pub(super) fn stops_after_lock(subject: &Subject) -> Result<()> {
+    let (server, pid, _) = signalled_in_lock(subject, "TERM")?;
+    let missing = tell!("the worker did not end", "ワーカーが終了しませんでした。");
+    server.eventually(missing, limit(), || gone(pid).then_some(()))
 }
 
 /// A role without superuser rights, with exactly these grants, is enough; without any one of them it is not.

@@ -11,6 +11,8 @@ pub const CHECKS: &[Check] = &[
     Check { id: "failed_statement", tier: Tier::Quick, run: failed_statement },
     Check { id: "states", tier: Tier::Full, run: states },
     Check { id: "title", tier: Tier::Full, run: title },
+    Check { id: "reload_in_lock", tier: Tier::Full, run: super::step4::reload_in_lock },
+    Check { id: "stops_after_lock", tier: Tier::Full, run: super::step4::stops_after_lock },
 ];
 
 struct Activity {
