@@ -32,8 +32,10 @@ pub fn install_handlers() {
 
 // ANCHOR: sleep
 /// Sleeps until the latch is set, at most `nap`. Wait, reset, and only then look what has happened: whatever sets the latch after
-/// the reset ends the next wait at once. But other waits use the same latch: look once more before you call this.
+/// the reset ends the next wait at once. But other waits use the same latch, and some of them reset it without a look. So we look
+/// before the wait as well. For what is no interrupt, a reload for example, the caller does the same.
 pub fn sleep(nap: Duration) {
+    look_for_interrupts();
     let milliseconds = nap.as_millis().min(i32::MAX as u128) as core::ffi::c_long;
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: MyLatch is ours from the start to the end of this process. When the postmaster dies, the process ends in here.
@@ -41,8 +43,12 @@ pub fn sleep(nap: Duration) {
         pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, milliseconds, compat::wait_event());
         pg_sys::ResetLatch(pg_sys::MyLatch);
     }
-    // A cancel that comes while nothing runs has nothing to cancel. PostgreSQL raises an ERROR all the same, as the worker is not
-    // a backend that reads from a client. So it is caught: it must not end the worker.
+    look_for_interrupts();
+}
+
+/// Ends the worker if it was told to stop. A cancel that comes while nothing runs has nothing to cancel. PostgreSQL raises an ERROR
+/// all the same, as the worker is not a backend that reads from a client. So it is caught: it must not end the worker.
+fn look_for_interrupts() {
     PgTryBuilder::new(|| {
         check_for_interrupts!();
     })

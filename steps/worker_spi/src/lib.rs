@@ -1,6 +1,7 @@
 //! `worker_spi`: what PostgreSQL's own sample of a background worker does, in Rust, for each major as that major's does it.
 //!
-//! Its tests are PostgreSQL's own. One thing is different on purpose: no delta is lost where there is no total to take it up.
+//! Its tests are PostgreSQL's own. Two things are different on purpose: no delta is lost where there is no total to take it up, and no
+//! signal where a wait inside the cycle has reset the latch.
 
 #[cfg(not(any(feature = "pg15", feature = "pg16")))]
 mod arguments;
@@ -58,7 +59,7 @@ pub extern "C-unwind" fn worker_spi_main(arg: pg_sys::Datum) {
     log!("{} initialized with {schema}.counted", BackgroundWorker::get_name());
     let mut counted = Counted::open(&schema);
     loop {
-        latch::sleep(settings::naptime());
+        latch::sleep();
         counted.add_up();
     }
 }

@@ -1,8 +1,8 @@
 //! Step 6: sleep until there is work, wake at once, stop at once.
 
-use super::{Check, Subject, Tier, expect, ready, stops_within_a_second, total};
+use super::{Check, Subject, Tier, expect, ready, signal_in_wait, stops_within_a_second, total};
 use crate::tell;
-use crate::throwaway::{Mode, Result, Throwaway, ended, gone, limit, set_limit, signal, status};
+use crate::throwaway::{Mode, Result, Throwaway, ended, gone, limit, set_limit, signal};
 use crate::told::Told;
 use postgres::{Client, Statement};
 use std::io::Write;
@@ -14,6 +14,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "stops_in_lock", tier: Tier::Full, run: stops_in_lock },
     Check { id: "terminated_in_query", tier: Tier::Full, run: terminated_in_query },
     Check { id: "stops_in_commit", tier: Tier::Full, run: stops_in_commit },
+    Check { id: "stops_in_sync_wait", tier: Tier::Full, run: stops_in_sync_wait },
     Check { id: "cancel", tier: Tier::Full, run: cancel },
     Check { id: "cancel_idle", tier: Tier::Full, run: cancel_idle },
     Check { id: "idle_cpu", tier: Tier::Full, run: idle_cpu },
@@ -147,6 +148,36 @@ fn stops_in_commit(subject: &Subject) -> Result<()> {
         total(subject, &server, &mut client)?;
     }
     Ok(())
+}
+
+/// A commit that waits for a synchronous standby holds interrupts, and its wait resets the latch. What has come meanwhile is still
+/// pending when the commit is over, and nothing wakes the worker once more.
+pub(super) fn stops_in_sync_wait(subject: &Subject) -> Result<()> {
+    let (server, client, _) = alone(subject, &[])?;
+    drop(client);
+    server.stop(Mode::Fast)?;
+    server.configure(&["synchronous_standby_names = 'nobody'"])?;
+    subject.start(&server)?;
+    let mut client = server.connect("postgres")?;
+    client.batch_execute("SET synchronous_commit = local")?;
+    let mut wait_in_commit = || -> Result<i32> {
+        client.batch_execute(&format!("INSERT INTO {}.counted VALUES ('delta', 1)", subject.short()))?;
+        in_sync_wait(&server, &mut client, &subject.step)
+    };
+    let pid = wait_in_commit()?;
+    let start = Instant::now();
+    signal(pid, "TERM")?;
+    ends_within_a_second(&server, pid, start)?;
+    wait_in_commit()?;
+    stops_within_a_second(&server)
+}
+
+/// Waits until a worker of this type waits for a synchronous standby, and returns its PID.
+pub(super) fn in_sync_wait(server: &Throwaway, client: &mut Client, kind: &str) -> Result<i32> {
+    let waits = "SELECT pid FROM pg_stat_activity WHERE backend_type = $1 AND wait_event = 'SyncRep'";
+    let missing =
+        tell!("no worker waited for a synchronous standby", "同期スタンバイを待つワーカーが現れませんでした。");
+    server.eventually(missing, limit(), || client.query_opt(waits, &[&kind]).ok()?.map(|row| row.get(0)))
 }
 
 /// A cancel ends the cycle, and the worker goes on.
@@ -431,12 +462,8 @@ fn called_during_a_wait(subject: &Subject) -> Result<()> {
     client.batch_execute(&format!("INSERT INTO {schema}.counted VALUES ('delta', 5); COMMIT"))?;
     counted(&server, &mut client, &left, 5)?;
     wait_for_lock(&mut client)?;
-    let switches = || status(pid, "voluntary_ctxt_switches").ok();
-    let (mark, before) = (server.mark(), switches());
-    server.configure(&[&format!("{schema}.naptime = '2h'")])?;
-    server.reload()?;
-    let missing = tell!("the SIGHUP did not reach the worker", "SIGHUP がワーカーに届きませんでした。");
-    server.eventually(missing, limit(), || (switches() != before).then_some(()))?;
+    let mark = server.mark();
+    signal_in_wait(&server, pid, "HUP")?;
     client.batch_execute("ROLLBACK")?;
     server.wait_log(mark, "settings reloaded")?;
     Ok(())

@@ -18,6 +18,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "rights", tier: Tier::Full, run: rights },
     Check { id: "launcher", tier: Tier::Full, run: launcher },
     Check { id: "many", tier: Tier::Full, run: many },
+    Check { id: "stops_in_sync_wait", tier: Tier::Full, run: super::step6::stops_in_sync_wait },
 ];
 
 fn pid(client: &mut Client, arguments: &str) -> Result<i32> {

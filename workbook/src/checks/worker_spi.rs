@@ -1,8 +1,8 @@
 //! `worker_spi`: few checks, as PostgreSQL's own tests judge it. These are for what those do not see.
 
-use super::{Check, Subject, Tier, expect, no_worker, number, refused, stops_within_a_second};
+use super::{Check, Subject, Tier, expect, no_worker, number, refused, signal_in_wait, stops_within_a_second};
 use crate::tell;
-use crate::throwaway::{Result, Throwaway, gone, limit, reason, signal};
+use crate::throwaway::{Mode, Result, Throwaway, gone, limit, reason, signal};
 use crate::told::Told;
 use postgres::Client;
 
@@ -10,8 +10,10 @@ pub const CHECKS: &[Check] = &[
     Check { id: "adds_up", tier: Tier::Quick, run: adds_up },
     Check { id: "nothing_lost", tier: Tier::Quick, run: nothing_lost },
     Check { id: "stops", tier: Tier::Quick, run: stops },
+    Check { id: "stops_in_sync_wait", tier: Tier::Full, run: stops_in_sync_wait },
     Check { id: "not_preloaded", tier: Tier::Quick, run: not_preloaded },
     Check { id: "reload", tier: Tier::Full, run: reload },
+    Check { id: "reload_in_lock", tier: Tier::Full, run: reload_in_lock },
     Check { id: "never_again", tier: Tier::Full, run: never_again },
     Check { id: "interruptible", tier: Tier::Full, run: interruptible },
     Check { id: "not_interruptible", tier: Tier::Full, run: not_interruptible },
@@ -119,9 +121,9 @@ fn nothing_lost(subject: &Subject) -> Result<()> {
     total(&server, &mut client, pid, "schema1", 5)
 }
 
-/// A fast shutdown ends workers at once, also one that waits for a lock in the middle of its statement.
-fn stops(subject: &Subject) -> Result<()> {
-    let (server, mut client) = ready(subject, &[SLEEPY])?;
+/// A worker whose cycle waits for a lock, and the client that holds it.
+fn in_lock(subject: &Subject, conf: &[&str]) -> Result<(Throwaway, Client, i32)> {
+    let (server, mut client) = ready(subject, conf)?;
     let pid = subject.pid(&server, 1)?;
     client.batch_execute("BEGIN; LOCK TABLE schema1.counted")?;
     signal(pid, "USR1")?;
@@ -129,6 +131,27 @@ fn stops(subject: &Subject) -> Result<()> {
     let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event_type = 'Lock'");
     let missing = tell!("the worker did not wait for the lock", "ワーカーがロック待ちになりませんでした。");
     server.eventually(missing, limit(), || (number(&mut other, &waits).ok()? == 1).then_some(()))?;
+    Ok((server, client, pid))
+}
+
+/// A fast shutdown ends workers at once, also one that waits for a lock in the middle of its statement.
+fn stops(subject: &Subject) -> Result<()> {
+    let (server, _client, _) = in_lock(subject, &[SLEEPY])?;
+    stops_within_a_second(&server)
+}
+
+/// A shutdown that comes while a commit waits for a synchronous standby.
+fn stops_in_sync_wait(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[SLEEPY])?;
+    client.batch_execute("INSERT INTO schema1.counted VALUES ('total', 1)")?;
+    drop(client);
+    server.stop(Mode::Fast)?;
+    server.configure(&["synchronous_standby_names = 'nobody'"])?;
+    server.start()?;
+    let mut client = server.connect("postgres")?;
+    client.batch_execute("SET synchronous_commit = local; INSERT INTO schema1.counted VALUES ('delta', 1)")?;
+    signal(subject.pid(&server, 1)?, "USR1")?;
+    super::step6::in_sync_wait(&server, &mut client, &subject.step)?;
     stops_within_a_second(&server)
 }
 
@@ -198,6 +221,19 @@ fn reload(subject: &Subject) -> Result<()> {
     let end = std::time::Duration::from_secs(5);
     let missing = tell!("no total 3 after a nap of 1 s", "1 秒の待機の後、total が 3 になりませんでした。");
     server.eventually(missing, end, || (number(&mut client, sql).ok()? == 3).then_some(()))
+}
+
+/// A reload that comes while the cycle waits for a lock: that wait uses the worker's latch, too, and resets it.
+fn reload_in_lock(subject: &Subject) -> Result<()> {
+    // A wait for a lock leaves an alarm behind, which sets the latch once more after deadlock_timeout.
+    let (server, mut client, pid) = in_lock(subject, &[SLEEPY, "deadlock_timeout = '1h'"])?;
+    server.configure(&["worker_spi.naptime = 1"])?;
+    signal_in_wait(&server, pid, "HUP")?;
+    client.batch_execute("INSERT INTO schema1.counted VALUES ('total', 1); COMMIT")?;
+    client.batch_execute("INSERT INTO schema1.counted VALUES ('delta', 2)")?;
+    let counted = "SELECT count(*) FROM schema1.counted WHERE type = 'total' AND value = 3";
+    let missing = tell!("no total 3 after a nap of 1 s", "1 秒の待機の後、total が 3 になりませんでした。");
+    server.eventually(missing, limit(), || (number(&mut client, counted).ok()? == 1).then_some(()))
 }
 
 /// An ERROR in a cycle ends the worker with exit code 1, and it is not started again; the other worker works on.
