@@ -21,7 +21,8 @@ fn lines(text: &str) -> Vec<String> {
 
 #[test]
 fn an_error_is_the_log_then_the_cause_then_the_next_command() {
-    let error = Error::new(Message::ServerGone, Message::RunAgain("scripts/run step1".into())).with_log(lines("first\nsecond"));
+    let error =
+        Error::new(Message::ServerGone, Message::RunAgain("scripts/run step1".into())).with_log(lines("first\nsecond"));
     assert_eq!(
         error.show(Lang::En),
         "The last lines of the server log:\n    first\n    second\nerror: the server ended\n  next: scripts/run step1\n"

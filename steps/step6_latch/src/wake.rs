@@ -48,9 +48,12 @@ pub fn init() {
         pg_sys::shmem_request_hook = Some(request_shared_memory);
         NEXT_STARTUP_HOOK = pg_sys::shmem_startup_hook;
         pg_sys::shmem_startup_hook = Some(start_shared_memory);
-        NEXT_UTILITY_HOOK = pg_sys::ProcessUtility_hook;
-        pg_sys::ProcessUtility_hook = Some(see_commit_prepared);
         pg_sys::RegisterXactCallback(Some(at_end_of_transaction), ptr::null_mut());
+        // This one is in the way of everybody's statements: only where a transaction can be prepared at all.
+        if pg_sys::max_prepared_xacts > 0 {
+            NEXT_UTILITY_HOOK = pg_sys::ProcessUtility_hook.or(Some(standard_ProcessUtility));
+            pg_sys::ProcessUtility_hook = Some(see_commit_prepared);
+        }
     }
 }
 
@@ -167,8 +170,24 @@ unsafe extern "C-unwind" fn at_end_of_transaction(event: pg_sys::XactEvent::Type
     }
 }
 
+unsafe extern "C-unwind" {
+    /// What runs a utility statement, as the C function that it is: that of `pg_sys` catches an ERROR and raises it again.
+    fn standard_ProcessUtility(
+        statement: *mut pg_sys::PlannedStmt,
+        query: *const core::ffi::c_char,
+        read_only: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        params: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        dest: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
+}
+
 /// COMMIT PREPARED makes rows visible that another session has written, whose trigger ran there. So it wakes, too, just in case.
-#[pg_guard]
+///
+/// All utility statements of all sessions come through here, and their errors are none of ours. So there is no `pg_guard` and no
+/// boundary: an ERROR jumps over this function as if it were not there. It must not panic, and leave nothing to be dropped.
 #[allow(clippy::too_many_arguments)] // the signature is PostgreSQL's
 unsafe extern "C-unwind" fn see_commit_prepared(
     statement: *mut pg_sys::PlannedStmt,
@@ -180,7 +199,7 @@ unsafe extern "C-unwind" fn see_commit_prepared(
     dest: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: PostgreSQL passes a statement with its node, whose tag says what it is; the arguments go on unchanged.
+    // SAFETY: the node's tag says what it is. The arguments go on unchanged, and a jump over a frame that drops nothing is allowed.
     unsafe {
         let node = (*statement).utilityStmt;
         if pgrx::is_a(node, pg_sys::NodeTag::T_TransactionStmt) {
@@ -189,21 +208,8 @@ unsafe extern "C-unwind" fn see_commit_prepared(
                 WAKE_AT_COMMIT.store(true, Ordering::Relaxed);
             }
         }
-        match NEXT_UTILITY_HOOK {
-            // A C function may jump out with an ERROR; at this boundary the jump becomes a panic, which Rust can bear.
-            Some(next) => pg_guard_ffi_boundary(|| {
-                next(statement, query, read_only, context, params, environment, dest, completion)
-            }),
-            None => pg_sys::standard_ProcessUtility(
-                statement,
-                query,
-                read_only,
-                context,
-                params,
-                environment,
-                dest,
-                completion,
-            ),
+        if let Some(next) = NEXT_UTILITY_HOOK {
+            next(statement, query, read_only, context, params, environment, dest, completion);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Check, Subject, Tier, expect, ready, signal_in_wait, stops_within_a_
 use crate::tell;
 use crate::throwaway::{Mode, Result, Throwaway, ended, gone, limit, set_limit, signal};
 use crate::told::Told;
+use postgres::error::ErrorPosition;
 use postgres::{Client, Statement};
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,6 +28,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "called_during_a_wait", tier: Tier::Full, run: called_during_a_wait },
     Check { id: "another_database", tier: Tier::Full, run: another_database },
     Check { id: "own_commit", tier: Tier::Full, run: own_commit },
+    Check { id: "errors_of_others", tier: Tier::Full, run: errors_of_others },
 ];
 
 /// A worker in the middle of a statement that burns CPU for so long: a trigger of the table does that.
@@ -533,5 +535,118 @@ fn own_commit(subject: &Subject) -> Result<()> {
             "the worker's own commit has woken it: it looks for work once more",
             "ワーカーが自分のコミットで起き、仕事をもう一度探しています。"
         )
+    })
+}
+
+/// What makes the statements of [`FAILING`] possible.
+const PREPARE_TO_FAIL: &str = "
+    CREATE DOMAIN small AS int CONSTRAINT is_small CHECK (VALUE < 100);
+    CREATE TABLE parent (id int CONSTRAINT parent_key PRIMARY KEY);
+    CREATE TABLE child (id int NOT NULL REFERENCES parent, a small, CONSTRAINT not_seven CHECK (id <> 7));
+    INSERT INTO parent VALUES (1), (7);
+    CREATE PROCEDURE divide() LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 / 0; END $$;
+    CREATE PROCEDURE misspell() LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT nosuch'; END $$;
+    CREATE PROCEDURE pass_on() LANGUAGE plpgsql AS $$ BEGIN CALL divide(); EXCEPTION WHEN OTHERS THEN RAISE; END $$;
+    PREPARE parent AS INSERT INTO parent VALUES ($1);
+    PREPARE child AS INSERT INTO child VALUES ($1, $2)";
+
+/// Utility statements that fail, each in its way. Below COPY stands what it is sent.
+const FAILING: &[&str] = &[
+    "COPY parent FROM STDIN\n2\nx\n",
+    "COPY parent FROM STDIN\n2\n1\n",
+    "DO $$ BEGIN RAISE 'all' USING errcode = 'P0042', detail = 'detail', hint = 'hint', schema = 'schema', table = 'table',
+         column = 'column', datatype = 'datatype', constraint = 'constraint'; END $$",
+    "DO 'begin nonsense'",
+    "CALL divide()",
+    "CALL misspell()",
+    "CALL pass_on()",
+    "EXECUTE parent(1)",
+    "EXECUTE parent(NULL)",
+    "EXECUTE child(2, 2)",
+    "EXECUTE child(7, 7)",
+    "EXECUTE child(1, 100)",
+    "EXPLAIN SELECT nosuch FROM parent",
+    "CREATE TABLE other (a integr)",
+    "CREATE FUNCTION wrong() RETURNS int LANGUAGE sql AS 'SELECT nosuch'",
+    "ALTER TABLE parent ADD CONSTRAINT is_one CHECK (id = 1)",
+    "DROP TABLE parent",
+    "COMMIT PREPARED 'nosuch'",
+];
+
+/// The error of each of these statements, field by field.
+fn failures(server: &Throwaway) -> Result<Vec<Vec<(&'static str, String)>>> {
+    let mut client = server.connect("postgres")?;
+    client.batch_execute(PREPARE_TO_FAIL)?;
+    let mut failures = Vec::new();
+    for sql in FAILING {
+        let result = match sql.split_once('\n') {
+            Some((copy, rows)) if copy.starts_with("COPY") => client.copy_in(copy).and_then(|mut copy| {
+                // What is wrong with the rows PostgreSQL says at the end.
+                let _ = copy.write_all(rows.as_bytes());
+                copy.finish().map(drop)
+            }),
+            _ => client.batch_execute(sql),
+        };
+        let error = result.err();
+        let Some(error) = error.as_ref().and_then(postgres::Error::as_db_error) else {
+            let seen = error.map_or_else(|| "success".into(), |error| error.to_string());
+            return Err(server.failure(tell!(
+                "{sql}: expected an error, seen {seen}",
+                "{sql}: エラーになるはずですが、「{seen}」でした。"
+            )));
+        };
+        let (position, internal) = match error.position() {
+            Some(ErrorPosition::Original(at)) => (Some(at.to_string()), None),
+            Some(ErrorPosition::Internal { position, query }) => (None, Some(format!("{position} in {query}"))),
+            None => (None, None),
+        };
+        let fields = [
+            ("SEVERITY", Some(error.severity().to_owned())),
+            ("SQLSTATE", Some(error.code().code().to_owned())),
+            ("MESSAGE", Some(error.message().to_owned())),
+            ("DETAIL", error.detail().map(str::to_owned)),
+            ("HINT", error.hint().map(str::to_owned)),
+            ("POSITION", position),
+            ("INTERNAL POSITION", internal),
+            ("CONTEXT", error.where_().map(str::to_owned)),
+            ("SCHEMA NAME", error.schema().map(str::to_owned)),
+            ("TABLE NAME", error.table().map(str::to_owned)),
+            ("COLUMN NAME", error.column().map(str::to_owned)),
+            ("DATATYPE NAME", error.datatype().map(str::to_owned)),
+            ("CONSTRAINT NAME", error.constraint().map(str::to_owned)),
+            ("FILE", error.file().map(str::to_owned)),
+            ("LINE", error.line().map(|line| line.to_string())),
+            ("ROUTINE", error.routine().map(str::to_owned)),
+        ];
+        failures.push(fields.map(|(name, value)| (name, value.unwrap_or_default())).into());
+    }
+    Ok(failures)
+}
+
+/// The library has a hook through which each utility statement of each session goes. What fails there must fail as if there were
+/// no library, in every field of the error.
+pub(super) fn errors_of_others(subject: &Subject) -> Result<()> {
+    const TWO_PHASE: &str = "max_prepared_transactions = 2";
+    let (with, without) = (subject.server(&[TWO_PHASE])?, Throwaway::new(&subject.installation, &[TWO_PHASE])?);
+    without.start()?;
+    let (seen, expected) = (failures(&with)?, failures(&without)?);
+    for ((sql, seen), expected) in FAILING.iter().zip(&seen).zip(&expected) {
+        for ((field, seen), (_, expected)) in seen.iter().zip(expected) {
+            expect(&with, seen == expected, || {
+                let sql = sql.lines().next().unwrap_or_default();
+                tell!(
+                    "{sql}: with the library the error has {field} \"{seen}\", without it \"{expected}\"",
+                    "{sql}: エラーの {field} が、ライブラリがあると「{seen}」、なければ「{expected}」です。"
+                )
+            })?;
+        }
+    }
+    // A list of failures in which a field is nowhere would not show that it is kept.
+    let names = expected[0].iter().map(|(name, _)| *name).enumerate();
+    let nowhere = names.filter(|(at, _)| expected.iter().all(|fields| fields[*at].1.is_empty())).map(|(_, name)| name);
+    let nowhere: Vec<_> = nowhere.collect();
+    expect(&without, nowhere.is_empty(), || {
+        let nowhere = nowhere.join(", ");
+        tell!("no error of the check has {nowhere}", "検査のどのエラーにも {nowhere} がありません。")
     })
 }

@@ -19,6 +19,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "launcher", tier: Tier::Full, run: launcher },
     Check { id: "many", tier: Tier::Full, run: many },
     Check { id: "stops_in_sync_wait", tier: Tier::Full, run: super::step6::stops_in_sync_wait },
+    Check { id: "errors_of_others", tier: Tier::Full, run: super::step6::errors_of_others },
 ];
 
 fn pid(client: &mut Client, arguments: &str) -> Result<i32> {
