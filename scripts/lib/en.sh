@@ -134,6 +134,7 @@ The steps are:
   [usage_test]='usage: scripts/test [STEP ...] [--pg '"${MAJORS// /|}"'|all|PATH/pg_config] [--long[=MAJOR]] [--lang en|ja]
        scripts/test --variants [--pg MAJOR]   the wrong changes to the steps
        scripts/test --learner                 cargo workbook: wrong answers, and the way of a learner through all steps
+       scripts/test --origins                 where PostgreSQL comes from, with each place taken away in turn
        scripts/test --book                    the built book
        scripts/test --write-table             the table of step by major, as the last --pg all saw it'
   [table_stale]='{1} does not say what the tests saw'

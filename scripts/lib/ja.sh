@@ -134,6 +134,7 @@ MSG=(
   [usage_test]='使い方: scripts/test [ステップ ...] [--pg '"${MAJORS// /|}"'|all|パス/pg_config] [--long[=メジャーバージョン]] [--lang en|ja]
         scripts/test --variants [--pg メジャーバージョン]   ステップへの誤った変更
         scripts/test --learner                             cargo workbook の検査。誤った答えと、全ステップを通した学習の流れ
+        scripts/test --origins                            PostgreSQL の取得元。ひとつずつ使えなくして調べます
         scripts/test --book                               ビルドした本
         scripts/test --write-table                        前回の --pg all の結果を、ステップとメジャーバージョンの表に書き込みます'
   [table_stale]='{1} の内容が、テストの結果と一致しません'
