@@ -24,7 +24,8 @@ PGRX_VERSION=$(sed -n 's/^pgrx = "=\(.*\)"$/\1/p' "$ROOT/Cargo.toml")
 MDBOOK_VERSION=0.5.4
 EMBEDDED_MAJOR=$(sed -n 's/^default = \([0-9]*\).*/\1/p' "$ROOT/postgresql.toml") # the one that is taken when nothing is said
 # shellcheck disable=SC2034 # used by setup and test
-MAJORS=$(sed -n 's/^\[major\.\([0-9]*\)\]$/\1/p' "$ROOT/postgresql.toml" | paste -sd' ')
+MAJORS=$(sed -n 's/^\[major\.\([0-9]*\)\]$/\1/p' "$ROOT/postgresql.toml")
+MAJORS=${MAJORS//$'\n'/ }
 
 # ---- languages --------------------------------------------------------------------------------------------------------------
 choose_language() { # LANGUAGE-OR-LOCALE: sets WORKBOOK_LANG
@@ -164,10 +165,9 @@ server_pid() {
 # and pg_ctl would stop that process.
 remove_stale_locks() { # DATA
   local file pid of
-  if server_pid "$1" > /dev/null; then return; fi
   for file in "$1/postmaster.pid" "${1%/*}"/.s.PGSQL.*.lock; do
     { { read -r pid && read -r of; } < "$file"; } 2> /dev/null || continue
-    if [[ $pid =~ ^[0-9]+$ ]] && [ "$of" -ef "$1" ]; then rm -f "$file"; fi # below 0: single-user mode
+    if [[ $pid =~ ^[0-9]+$ ]] && [ "$of" -ef "$1" ] && ! works_in "$1" "$pid"; then rm -f "$file"; fi # below 0: single-user mode
   done
 }
 

@@ -52,7 +52,7 @@ The steps are:
   [no_apt]='system tools are missing ({1}), and this system has no apt-get'
   [no_apt.next]='install them with your package manager, then repeat the command:
         Fedora: dnf install gcc clang-devel python3-pip procps-ng     Arch: pacman -S gcc clang python-pip procps-ng
-        (only Debian 12 is tested)'
+        (only Debian 12 and 13 are tested)'
   [apt_failed]='apt-get could not install {1}. Its last lines:
 {2}'
   [apt_failed.next]='if the network is down, repeat the command when it is back; else: apt-get update && apt-get install --no-install-recommends {1}'

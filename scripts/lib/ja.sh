@@ -52,7 +52,7 @@ MSG=(
   [no_apt]='システムのツールが不足していますが ({1})、このシステムには apt-get がありません'
   [no_apt.next]='お使いのパッケージマネージャでインストールし、もう一度実行してください:
         Fedora: dnf install gcc clang-devel python3-pip procps-ng     Arch: pacman -S gcc clang python-pip procps-ng
-        (動作確認は Debian 12 でのみ行っています)'
+        (動作確認は Debian 12 と 13 でのみ行っています)'
   [apt_failed]='apt-get で {1} をインストールできませんでした。最後の出力:
 {2}'
   [apt_failed.next]='ネットワークが使えない場合は復旧後にもう一度実行してください。それ以外の場合: apt-get update && apt-get install --no-install-recommends {1}'

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016 # words for apt in single quotes
 # What the offline pack, its installer and its test share. It needs nothing else.
 
 # cargo takes what is compiled for fresh only where the crates' sources have the same absolute path. So everything lives in one
