@@ -55,6 +55,14 @@ impl Store {
         let origins = self.origins(major)?;
         let made_from = fs::read_to_string(to.join("origin")).unwrap_or_default();
         if origins.iter().any(|origin| origin.id() == made_from) {
+            println!(
+                "{}",
+                tr!(
+                    self.lang,
+                    "missing  PostgreSQL {major}: {made_from}, fetched before",
+                    "不足     PostgreSQL {major}: {made_from} (取得済み)"
+                )
+            );
             return Ok(to);
         }
         self.first_that_serves(major, origins, |origin| {
