@@ -156,7 +156,8 @@ impl Apt {
         let mut wanted: BTreeSet<&str> =
             names.filter(|name| is_library(name)).map(|n| n.split(':').next().unwrap_or(n)).collect();
         let headers = format!("postgresql-server-dev-{major}");
-        wanted.extend([server[0].as_str(), server[1].as_str(), headers.as_str(), "patchelf"]);
+        // Debian's PostgreSQL is built with ICU, and its server headers include ICU's.
+        wanted.extend([server[0].as_str(), server[1].as_str(), headers.as_str(), "libicu-dev", "patchelf"]);
         let label = &self.label;
         let label = tr!(self.progress.lang, "packages of {label}", "{label} のパッケージ");
         let mut download = self.command("apt-get");
@@ -247,6 +248,9 @@ pub fn unpack(debs: &[PathBuf], major: u16, work: &Path, to: &Path, place: &Path
         let from = root.join("usr").join(part).join("postgresql");
         fs::rename(&from, to.join(part).join("postgresql")).map_err(at(&from))?;
     }
+    let unicode = root.join("usr/include/unicode");
+    let server = to.join("include/postgresql").join(major.to_string()).join("server");
+    fs::rename(&unicode, server.join("unicode")).map_err(at(&unicode))?;
     fs::create_dir_all(&libraries).map_err(at(&libraries))?;
     std::os::unix::fs::symlink(format!("lib/postgresql/{major}/bin"), to.join("bin")).map_err(at(to))?;
     let mut roots = vec![&root];

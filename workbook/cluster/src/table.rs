@@ -109,6 +109,7 @@ impl Origin {
             Self::Tarball { assertions: true, .. } | Self::Source { assertions: true, .. } => {
                 format!("{}, assertions", self.name())
             }
+            Self::Packages { .. } => format!("{}, with ICU's headers", self.name()),
             _ => self.name(),
         }
     }
