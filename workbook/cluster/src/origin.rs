@@ -17,9 +17,9 @@ pub struct Store {
     pub folder: PathBuf,
     /// May programs be asked for that this machine lacks? If not, what needs them is no origin here.
     pub may_ask: bool,
-    /// The reader's language, and the folder of the logs.
+    /// The reader's language.
     pub lang: Lang,
-    /// Logs of the programs that are run.
+    /// The folder for the logs of the programs that are run.
     pub logs: PathBuf,
 }
 
