@@ -230,6 +230,10 @@ fn reload_in_lock(subject: &Subject) -> Result<()> {
     server.configure(&["worker_spi.naptime = 1"])?;
     signal_in_wait(&server, pid, "HUP")?;
     client.batch_execute("INSERT INTO schema1.counted VALUES ('total', 1); COMMIT")?;
+    // The cycle that waited must not see the delta, so the worker has to be asleep before there is one.
+    let asleep = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event_type = 'Extension'");
+    let missing = tell!("the worker did not go back to sleep", "ワーカーが待機に戻りませんでした。");
+    server.eventually(missing, limit(), || (number(&mut client, &asleep).ok()? == 1).then_some(()))?;
     client.batch_execute("INSERT INTO schema1.counted VALUES ('delta', 2)")?;
     let counted = "SELECT count(*) FROM schema1.counted WHERE type = 'total' AND value = 3";
     let missing = tell!("no total 3 after a nap of 1 s", "1 秒の待機の後、total が 3 になりませんでした。");
