@@ -166,10 +166,13 @@ pub(super) fn stops_in_sync_wait(subject: &Subject) -> Result<()> {
         client.batch_execute(&format!("INSERT INTO {}.counted VALUES ('delta', 1)", subject.short()))?;
         in_sync_wait(&server, &mut client, &subject.step)
     };
-    let pid = wait_in_commit()?;
-    let start = Instant::now();
-    signal(pid, "TERM")?;
-    ends_within_a_second(&server, pid, start)?;
+    // Now and then something else sets the latch at the same moment, and a worker that does not look is lucky: so more than once.
+    for _ in 0..2 {
+        let pid = wait_in_commit()?;
+        let start = Instant::now();
+        signal(pid, "TERM")?;
+        ends_within_a_second(&server, pid, start)?;
+    }
     wait_in_commit()?;
     stops_within_a_second(&server)
 }

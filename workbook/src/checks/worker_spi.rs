@@ -147,12 +147,16 @@ fn stops_in_sync_wait(subject: &Subject) -> Result<()> {
     drop(client);
     server.stop(Mode::Fast)?;
     server.configure(&["synchronous_standby_names = 'nobody'"])?;
-    server.start()?;
-    let mut client = server.connect("postgres")?;
-    client.batch_execute("SET synchronous_commit = local; INSERT INTO schema1.counted VALUES ('delta', 1)")?;
-    signal(subject.pid(&server, 1)?, "USR1")?;
-    super::step6::in_sync_wait(&server, &mut client, &subject.step)?;
-    stops_within_a_second(&server)
+    // Now and then something else sets the latch at the same moment, and a worker that does not look is lucky: so more than once.
+    for _ in 0..4 {
+        server.start()?;
+        let mut client = server.connect("postgres")?;
+        client.batch_execute("SET synchronous_commit = local; INSERT INTO schema1.counted VALUES ('delta', 1)")?;
+        signal(subject.pid(&server, 1)?, "USR1")?;
+        super::step6::in_sync_wait(&server, &mut client, &subject.step)?;
+        stops_within_a_second(&server)?;
+    }
+    Ok(())
 }
 
 /// A library that is not preloaded says nothing, and starts nothing. Since 17 a worker can be launched all the same.
