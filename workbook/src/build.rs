@@ -86,8 +86,8 @@ impl Workshop {
     /// cargo and build scripts write into is copied, with its times, which cargo compares.
     fn furnish(&self, shared: &Path) -> Result<()> {
         fs::create_dir_all(shared.join("debug"))?;
-        let lock = File::options().append(true).create(true).open(shared.join("debug/.cargo-lock"))?;
-        lock.lock_shared()?; // cargo's own lock: nobody writes there meanwhile
+        let lock = File::options().append(true).create(true).open(shared.join("debug/.cargo-build-lock"))?;
+        lock.lock_shared()?; // cargo's own lock (that of 1.96; .cargo-lock before): no cargo writes there meanwhile
         for (folder, link) in [("deps", true), ("build", false), (".fingerprint", false)] {
             let (from, to) = (shared.join("debug").join(folder), self.target.join("debug").join(folder));
             fs::create_dir_all(&to)?;
