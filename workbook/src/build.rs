@@ -85,9 +85,13 @@ impl Workshop {
     /// Takes over what is compiled of the dependencies. Libraries are only ever replaced, never changed, so a link is enough. What
     /// cargo and build scripts write into is copied, with its times, which cargo compares.
     fn furnish(&self, shared: &Path) -> Result<()> {
-        fs::create_dir_all(shared.join("debug"))?;
-        let lock = File::options().append(true).create(true).open(shared.join("debug/.cargo-build-lock"))?;
-        lock.lock_shared()?; // cargo's own lock (that of 1.96; .cargo-lock before): no cargo writes there meanwhile
+        if !shared.join("debug/deps").exists() {
+            return Ok(()); // nothing is compiled yet
+        }
+        // Cargo's own lock: no cargo writes there meanwhile. Its name was .cargo-lock before 1.96; should it change again, this fails.
+        let lock = shared.join("debug/.cargo-build-lock");
+        let lock = File::open(&lock).map_err(|error| format!("cargo's lock, {}: {error}", lock.display()))?;
+        lock.lock_shared()?;
         for (folder, link) in [("deps", true), ("build", false), (".fingerprint", false)] {
             let (from, to) = (shared.join("debug").join(folder), self.target.join("debug").join(folder));
             fs::create_dir_all(&to)?;
