@@ -151,6 +151,11 @@ fn ask(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Option<Strin
 }
 
 /// A path as a shell takes it.
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
@@ -212,8 +217,12 @@ impl World {
             "unset RUSTUP_TOOLCHAIN".to_owned()
         } else if version(&of(&Path::new(&home).join("bin/rustc"))) >= version(wanted) {
             format!("export PATH=\"{home}/bin:$PATH\"")
-        } else {
+        } else if on_path("rustup") {
             format!("rustup toolchain install {wanted}")
+        } else if Path::new(self.fact("cache")).join(format!("tools/rust-{wanted}")).is_dir() {
+            ". scripts/env step1".to_owned() // set-up has fetched Debian's
+        } else {
+            "scripts/setup".to_owned()
         };
         bad("rust", found, Fault { wanted: wanted.into(), ..mend(command) })
     }

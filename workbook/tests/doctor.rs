@@ -19,6 +19,13 @@ const SABOTAGE: &[(&str, &str, bool)] = &[
         r#"printf '#!/bin/sh\necho rustc 1.80.1\n' > $T/fake/rustc; chmod +x $T/fake/rustc; PATH=$T/fake:$PATH"#,
         false,
     ),
+    // No rustup, and set-up has fetched Debian's compiler.
+    (
+        "rust",
+        r#"need=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml); ln -sfn "$(rustc --print sysroot)" "$T/c/tools/rust-$need"
+           printf '#!/bin/sh\necho rustc 1.80.1\n' > $T/fake/rustc; chmod +x $T/fake/rustc; PATH=$T/fake:$PATH; export CARGO_HOME=$T/nowhere"#,
+        false,
+    ),
     ("compiler", r#"rm -f $T/path/cc; apt "ln -sf $(readlink -f /usr/bin/cc) $T/path/cc""#, false),
     ("libclang", r#"mount -t tmpfs none /usr/lib/llvm-*/lib; apt "umount /usr/lib/llvm-*/lib""#, true),
     ("libclang_path", "export LIBCLANG_PATH=/nowhere", false),

@@ -30,13 +30,17 @@ fn main() -> ExitCode {
 fn trials() -> Result<Vec<Trial>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no folder above the crate")?;
     let stage = Arc::new(Stage::new(root));
-    let mut trials = Vec::new();
+    let (mut trials, mut idle) = (Vec::new(), Vec::new());
     for step in sorted(&root.join("steps"))? {
         let name = step.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for file in sorted(&step.join("transcripts"))? {
             let title = format!("{name}/{}", file.file_stem().unwrap_or_default().to_string_lossy());
             let (stage, step) = (stage.clone(), name.clone());
-            let later = is_long(&fs::read_to_string(&file)?) && std::env::var_os("WORKBOOK_LONG").is_none();
+            let text = fs::read_to_string(&file)?;
+            if shows_idle(&text) {
+                idle.push(title.clone());
+            }
+            let later = is_long(&text) && std::env::var_os("WORKBOOK_LONG").is_none();
             let trial = Trial::test(title.clone(), move || {
                 let start = Instant::now();
                 let verdict = compare(&stage, &step, &file).map_err(|error| Failed::from(explain(&error)));
@@ -49,7 +53,21 @@ fn trials() -> Result<Vec<Trial>> {
     if trials.is_empty() {
         return Err("there are no transcripts".into());
     }
+    trials.push(Trial::test("a worker that is shown idle is held or waited for", move || match idle.is_empty() {
+        true => Ok(()),
+        false => Err(format!("a worker may be in a cycle when this looks: {}", idle.join(", ")).into()),
+    }));
     Ok(trials)
+}
+
+/// Whether the state of a worker is shown which neither `hold` nor a `wait` has made sure of.
+fn shows_idle(text: &str) -> bool {
+    let sure = text.lines().any(|line| {
+        let waits =
+            line.starts_with("# ANCHOR:_ wait") && (line.contains("wait_event") || line.contains("state = 'idle'"));
+        waits || line.starts_with("# ANCHOR:_ hold")
+    });
+    !sure && text.lines().any(|line| !line.starts_with('#') && line.split_whitespace().any(|word| word == "idle"))
 }
 
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
