@@ -17,7 +17,8 @@ use std::process::{Command, Stdio};
 pub struct Texts {
     /// What is looked at.
     pub title: Bilingual,
-    /// What is wrong; `{found}`, `{wanted}` and `{path}` are filled in.
+    /// What is wrong; `{found}`, `{wanted}` and `{path}` are filled in. Empty where nothing is demanded.
+    #[serde(default)]
     pub wrong: Bilingual,
 }
 
@@ -54,6 +55,7 @@ const ROOM_MB: u64 = 1000;
 pub fn examine(root: &Path) -> Vec<Finding> {
     let world = World::look(root);
     let rules: &[fn(&World) -> Vec<Finding>] = &[
+        World::system,
         World::rust,
         World::compiler,
         World::libclang,
@@ -195,6 +197,12 @@ impl World {
             inside.map(|entry| entry.path()).filter(|path| path.join("PG_VERSION").exists()).collect();
         all.sort();
         all
+    }
+
+    fn system(&self) -> Vec<Finding> {
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or(std::env::consts::OS);
+        good("system", format!("{}, {}", name.trim_matches('"'), std::env::consts::ARCH))
     }
 
     fn rust(&self) -> Vec<Finding> {

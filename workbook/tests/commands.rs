@@ -328,7 +328,16 @@ fn the_book_shows_what_is_printed() {
         let rules = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("doctor.toml")).unwrap();
         let rules: toml::Table = rules.parse().unwrap();
         let titles: Vec<_> = rules.values().filter_map(|rule| rule.get("title")?.get(lang)?.as_str()).collect();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let version = |file: &str, before: &str| {
+            let text = fs::read_to_string(root.join(file)).unwrap();
+            text.lines().find_map(|line| Some(line.strip_prefix(before)?.trim_end_matches('"').to_owned())).unwrap()
+        };
+        let versions = [version("rust-toolchain.toml", "channel = \""), version("Cargo.toml", "pgrx = \"=")];
         for (_, output) in of("doctor") {
+            for version in &versions {
+                assert!(output.contains(version), "it shows other versions than {version}: {output}");
+            }
             let found = output.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with(' '));
             for line in found {
                 let (_, found) = line.split_once(char::is_whitespace).unwrap();

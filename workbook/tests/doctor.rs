@@ -229,7 +229,12 @@ fn every_rule_fires_and_its_command_mends() {
 
 #[test]
 fn every_rule_has_its_sabotage() {
-    let rules: BTreeSet<String> = doctor::texts().unwrap().into_keys().collect();
+    let rules: BTreeSet<String> = doctor::texts()
+        .unwrap()
+        .into_iter()
+        .filter(|(_, text)| !text.wrong.en.is_empty())
+        .map(|(rule, _)| rule)
+        .collect();
     let broken: BTreeSet<String> = SABOTAGE.iter().map(|(rule, _, _)| (*rule).to_owned()).collect();
     assert_eq!(rules, broken);
 }
