@@ -142,7 +142,7 @@ scripts_exist(agents, re.sub(r"\bbook/(?:ja|en)/\S*", "", text))
 for name in re.findall(r"`((?:steps|book|workbook|scripts|work)/[^`\s]*|[A-Z]+\.md)`", text):
     if not name.startswith("work/") and not list(ROOT.glob(name.rstrip("/"))):
         problem(agents, f"names {name}, which does not exist")
-commands = set(re.findall(r'\bsub\(\s*"([a-z]+)"', (ROOT / "workbook/src/cli.rs").read_text(encoding="utf-8")))
+commands = set(re.findall(r'\bsub\(\s*"([a-z]+)"', (ROOT / "workbook/cli/src/cli.rs").read_text(encoding="utf-8")))
 for name in re.findall(r"cargo workbook ([a-z]+)", text):
     if name not in commands:
         problem(agents, f"names cargo workbook {name}, which does not exist")

@@ -50,7 +50,7 @@ left() { # DATA PID: the file as a killed server leaves it
 
 # The script that `cargo workbook new` gives to an extension of one's own stands alone.
 mkdir -p "$TMP/mine/bin"
-sed "s/@MAJOR@/$major/; s/@NAME@/mine/; s/@SCHEMA@/mine/; s/@PORT@/29000/" "$ROOT/workbook/templates/run" > "$TMP/mine/run"
+sed "s/@MAJOR@/$major/; s/@NAME@/mine/; s/@SCHEMA@/mine/; s/@PORT@/29000/" "$ROOT/workbook/cli/templates/run" > "$TMP/mine/run"
 printf '#!/bin/sh\n' > "$TMP/mine/bin/cargo"; chmod +x "$TMP/mine/run" "$TMP/mine/bin/cargo"
 mine() { PATH=$TMP/mine/bin:$PATH PG_CONFIG=$bin/pg_config "$TMP/mine/run" "$@"; }; export -f mine
 

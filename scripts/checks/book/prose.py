@@ -39,7 +39,7 @@ def strings(value, language, inside=False):
 
 def messages(language):
     """(file, line, text) of each text in the TOML files: what exercises, hints, checks and the doctor say."""
-    for path in sorted([*ROOT.glob("steps/*/*.toml"), *ROOT.glob("workbook/*.toml")]):
+    for path in sorted([*ROOT.glob("steps/*/*.toml"), *ROOT.glob("workbook/*/*.toml")]):
         if path.name == "Cargo.toml":
             continue
         source = path.read_text(encoding="utf-8")

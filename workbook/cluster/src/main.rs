@@ -1,22 +1,39 @@
 //! `cluster installation FOLDER LOGS MAJOR...` and `cluster worker_spi FOLDER LOGS MAJOR...`: for scripts/setup, which holds the lock.
+//! `cluster run`: for scripts/run, which has chosen a step.
 //!
 //! Exit code 4: programs are missing; LOGS/needs names each with its Debian package. With `--as-it-is` none is asked for.
 
+use cluster::environment::Environment;
 use cluster::origin::Failure;
 use cluster::{Lang, Store, Table};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Builds the step that the environment names, starts its server, shows its worker, opens psql.
+fn run() -> ExitCode {
+    let lang = Lang::from_env();
+    match Environment::load().and_then(|env| cluster::run::run(&env, lang)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("{}", error.show(lang));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("run") {
+        return run();
+    }
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let may_ask = !arguments.iter().any(|argument| argument == "--as-it-is");
     arguments.retain(|argument| argument != "--as-it-is");
     let [what, folder, logs, majors @ ..] = arguments.as_slice() else {
-        eprintln!("usage: cluster installation|worker_spi|fetch FOLDER LOGS MAJOR... [--as-it-is]");
+        eprintln!("usage: cluster run\n       cluster installation|worker_spi|fetch FOLDER LOGS MAJOR... [--as-it-is]");
         return ExitCode::from(2);
     };
     let path = std::env::var_os("WORKBOOK_POSTGRESQL")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../postgresql.toml"), PathBuf::from);
+        .map_or_else(|| cluster::checkout().join("postgresql.toml"), PathBuf::from);
     let table = match Table::read(&path) {
         Ok(table) => table,
         Err(error) => {

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_table_can_be_read() {
-        let table = Table::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../postgresql.toml")).unwrap();
+        let table = Table::read(&crate::checkout().join("postgresql.toml")).unwrap();
         assert!(table.majors.contains_key(&table.default));
         for (number, major) in &table.majors {
             let series = major.worker_spi.unwrap_or(*number);

@@ -14,7 +14,7 @@ type Result<T = ()> = std::result::Result<T, Failed>;
 const WAYS: [&str; 4] = ["unknown_host", "not_found", "other_file", "truncated"];
 
 fn table() -> toml::Table {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../postgresql.toml");
+    let path = cluster::checkout().join("postgresql.toml");
     toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 

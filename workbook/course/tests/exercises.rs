@@ -1,0 +1,110 @@
+//! Every starter compiles without a warning, and every hole is seen by the check that the exercise names, for the stated reason:
+//! `cargo test -p course --test exercises`.
+
+use cluster::Lang;
+use course::checks::Tier;
+use course::judge::{Bench, Verdict};
+use course::said::Trouble;
+use course::starter::{self, Open};
+use course::step::{self, Hole, Step};
+use libtest_mimic::{Arguments, Trial};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+/// How many are built and judged at once.
+const SIDE_BY_SIDE: usize = 2;
+
+/// A trial, which is told where to build.
+type Run = Box<dyn Fn(&str) -> Result<(), String> + Send>;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(SIDE_BY_SIDE));
+    // What a check waits for is expected not to come.
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var("WORKBOOK_LIMIT", "8") };
+    let root: &'static Path = cluster::checkout();
+    let steps: &'static [Step] = match step::all(root) {
+        Ok(steps) => Box::leak(steps.into_boxed_slice()),
+        Err(trouble) => {
+            eprint!("{}", trouble.show(Lang::En));
+            return ExitCode::FAILURE;
+        }
+    };
+    let places: Arc<Mutex<Vec<usize>>> = Arc::new(Mutex::new((0..arguments.test_threads.unwrap_or(1)).collect()));
+    let mut trials = Vec::new();
+    for step in steps {
+        let trial = |name: String, run: Run| {
+            let places = places.clone();
+            Trial::test(format!("{}/{name}", step.name), move || {
+                let place = places.lock().map_err(|error| error.to_string())?.pop().unwrap_or_default();
+                let result = run(&format!("exercises-{place}"));
+                places.lock().map_err(|error| error.to_string())?.push(place);
+                result.map_err(Into::into)
+            })
+        };
+        trials.push(trial("starter".into(), Box::new(move |place| starter(root, step, place))));
+        for hole in &step.holes {
+            trials.push(trial(format!("hole {}", hole.id), Box::new(move |place| open_hole(root, step, hole, place))));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn words(trouble: &Trouble) -> String {
+    trouble.show(Lang::En)
+}
+
+/// With all holes open: no warning, and red at the first hole's check. Both languages' contracts are comments, so one of them is built.
+fn starter(root: &Path, step: &Step, place: &str) -> Result<(), String> {
+    let mut bench = Bench::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ()).map_err(|t| words(&t))?;
+    let source = bench.use_fresh(Open::All).map_err(|t| words(&t))?;
+    for entry in std::fs::read_dir(source.join("src")).map_err(|error| error.to_string())?.flatten() {
+        let text = std::fs::read_to_string(entry.path()).map_err(|error| error.to_string())?;
+        if text.contains("ANCHOR") {
+            return Err(format!("{}: an anchor is left", entry.path().display()));
+        }
+    }
+    let messages = bench.warnings().map_err(|t| words(&t))?;
+    if !messages.is_empty() {
+        return Err(messages);
+    }
+    // Typed in, the solutions make it the finished step again, whichever language the holes are in.
+    for lang in [Lang::En, Lang::Ja] {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let (open, finished) = (folder.path().join("open"), folder.path().join("finished"));
+        starter::write(step, Open::All, &open, lang).map_err(|t| words(&t))?;
+        starter::write(step, Open::None, &finished, lang).map_err(|t| words(&t))?;
+        for solution in starter::solutions(step)? {
+            let read = |folder: &Path| std::fs::read_to_string(folder.join(&solution.file)).map_err(|e| e.to_string());
+            let mut text = read(&open)?;
+            for solution in starter::solutions(step)?.iter().filter(|other| other.file == solution.file) {
+                text = starter::type_in(&text, solution);
+            }
+            if text != read(&finished)? {
+                return Err(format!("{}: with its holes filled it is not the finished step", solution.file.display()));
+            }
+        }
+    }
+    // The checks are in their order, so the first to fail is the first that a hole names.
+    let first = step.checks.iter().find(|check| step.holes.iter().any(|hole| hole.red == check.id));
+    match bench.judge(&[Tier::Quick, Tier::Full], &mut |_| ()).map_err(|t| words(&t))? {
+        Verdict::Red(red) if first.is_some_and(|first| first.id == red.check) => Ok(()),
+        other => Err(format!("expected red at {:?}, seen {other:?}", first.map(|check| check.id))),
+    }
+}
+
+/// With this hole open and no other: red at its check, for the stated reason, with a hint.
+fn open_hole(root: &Path, step: &Step, hole: &Hole, place: &str) -> Result<(), String> {
+    let mut bench = Bench::open_in(place, root, step, "".into(), Lang::En, &mut |_| ()).map_err(|t| words(&t))?;
+    bench.use_fresh(Open::Only(&hole.id)).map_err(|t| words(&t))?;
+    let messages = bench.warnings().map_err(|t| words(&t))?;
+    if !messages.is_empty() {
+        return Err(messages);
+    }
+    match bench.judge(&[Tier::Quick, Tier::Full], &mut |_| ()).map_err(|t| words(&t))? {
+        Verdict::Red(red) if red.check == hole.red && red.seen.contains(&hole.says) && red.hint.is_some() => Ok(()),
+        other => Err(format!("expected red at \"{}\" with \"{}\", seen {other:#?}", hole.red, hole.says)),
+    }
+}
