@@ -30,3 +30,12 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// clap looks for such things as two options of one name only when a program runs.
+    #[test]
+    fn the_commands_fit_together() {
+        <super::Command as clap::CommandFactory>::command().debug_assert();
+    }
+}

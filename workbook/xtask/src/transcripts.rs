@@ -16,6 +16,7 @@ use std::time::Instant;
 const SIDE_BY_SIDE: usize = 8;
 
 #[derive(clap::Args)]
+#[group(skip)] // libtest's are called `Arguments`, too
 pub struct Arguments {
     /// Write what comes out
     #[arg(long)]

@@ -49,7 +49,7 @@ regexes! {
     AFTER = r"\(after \d+ s, ";
     ANY_PORT = r"(\bport |-p |\.s\.PGSQL\.)\d{4,5}\b";
     CHECKOUT = r"bgworkbook/[0-9a-f]{8}\b";
-    ELAPSED = r"^(\s*(?:\d+ +){2}\S+ +)[RSD](\S* +)\d\d:\d\d ";
+    ELAPSED = r"^(\s*(?:\d+ +){2}\S+ +)[RSD]([<N]?)(\S* +)\d\d:\d\d ";
 }
 
 /// Lines that belong to the line before them, and have its time.
@@ -378,7 +378,10 @@ impl Record {
             });
             let text = COMPILER.replace(&text, "on x86_64-pc-linux-gnu, compiled by gcc, 64-bit");
             let text = AFTER.replace(&text, "(after 2 s, ");
-            let text = ELAPSED.replace(&text, "${1}S${2}00:00 ");
+            // Whether it was niced (`<`, `N`) is not the worker's matter either.
+            let text = ELAPSED.replace(&text, |parts: &Captures| {
+                format!("{}S{}{}00:00 ", &parts[1], &parts[3], " ".repeat(parts[2].len()))
+            });
             // Which of them gets which number is a matter of chance.
             let text = IO_WORKER.replace(&text, |parts: &Captures| {
                 io_workers += 1;
