@@ -1,7 +1,8 @@
 //! `cargo workbook`: the learner's commands. Their names are the same in both languages, all that is said about them is not.
 
+use crate::commands::{check, diff, doctor, goto, hint, list, new, next, reset, run, solution, start, watch};
+use crate::learner::Learner;
 use crate::progress::Progress;
-use crate::{doctor, learner};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use cluster::Lang;
@@ -237,8 +238,8 @@ pub fn main() -> ExitCode {
 }
 
 fn carry_out(matches: &ArgMatches, root: &Path, lang: Lang) -> Said<()> {
-    let learner = learner::Learner::new(root, lang);
-    let Some((name, arguments)) = matches.subcommand() else { return learner?.list(false) };
+    let learner = Learner::new(root, lang);
+    let Some((name, arguments)) = matches.subcommand() else { return list::run(&learner?, false) };
     let step = arguments.try_get_one::<String>("step").ok().flatten().map(String::as_str);
     let hole = arguments.try_get_one::<String>("hole").ok().flatten().map(String::as_str);
     let flag = |name: &str| arguments.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
@@ -251,22 +252,22 @@ fn carry_out(matches: &ArgMatches, root: &Path, lang: Lang) -> Said<()> {
             Err(error) => Err(Trouble::Machine(error.to_string())),
         };
     }
-    let learner = learner?;
+    let learner = &learner?;
     match name {
-        "start" => learner.start(step, hole),
-        "check" => learner.check(
-            step,
-            learner::How { quick: flag("quick"), long: flag("long"), finished: flag("finished"), json: flag("json") },
-        ),
-        "watch" => learner.watch(step, flag("plain")),
-        "hint" => learner.hint(step),
-        "next" => learner.next(),
-        "list" => learner.list(flag("json")),
-        "reset" => learner.reset(step, hole),
-        "solution" => learner.solution(step, flag("give-up")),
-        "diff" => learner.diff(step),
-        "goto" => learner.goto(step.unwrap_or_default(), hole),
-        "run" => learner.run(step, flag("finished")),
-        _ => learner.new_worker(arguments.get_one::<String>("name").map_or("", String::as_str)),
+        "start" => start::run(learner, step, hole),
+        "check" => {
+            let [quick, long, finished, json] = ["quick", "long", "finished", "json"].map(flag);
+            check::run(learner, step, check::Options { quick, long, finished, json })
+        }
+        "watch" => watch::run(learner, step, flag("plain")),
+        "hint" => hint::run(learner, step),
+        "next" => next::run(learner),
+        "list" => list::run(learner, flag("json")),
+        "reset" => reset::run(learner, step, hole),
+        "solution" => solution::run(learner, step, flag("give-up")),
+        "diff" => diff::run(learner, step),
+        "goto" => goto::run(learner, step.unwrap_or_default(), hole),
+        "run" => run::run(learner, step, flag("finished")),
+        _ => new::run(learner, arguments.get_one::<String>("name").map_or("", String::as_str)),
     }
 }

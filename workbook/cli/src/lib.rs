@@ -1,11 +1,10 @@
 //! `cargo workbook`, as a library for its tests.
 
 pub mod cli;
-pub mod doctor;
-mod learner;
-mod new;
+pub mod commands;
+pub mod learner;
+mod present;
 pub mod progress;
-mod watch;
 
 /// `cargo workbook diff 3 | head`: whoever reads has had enough. That is no error of ours, and needs no words.
 pub fn quiet_pipes() {

@@ -9,7 +9,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use workbook::doctor;
+use workbook::commands::doctor;
 
 /// Rule, how to break it (bash; `$T` is the test's folder, `$HERE` the checkout's cache, `$PG` the private PostgreSQL), and whether
 /// that needs root.

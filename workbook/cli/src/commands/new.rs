@@ -97,7 +97,7 @@ fn camel(name: &str) -> String {
     name.split('_').filter(|part| !part.is_empty()).map(word).collect()
 }
 
-pub fn new(learner: &Learner, wanted: &str) -> Said<()> {
+pub fn run(learner: &Learner, wanted: &str) -> Said<()> {
     let lang = learner.lang;
     // The folder in which the command was typed; cargo itself stays there, too.
     let to = PathBuf::from(wanted);
@@ -199,10 +199,10 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Said<()> {
             fs::copy(learner.root.join(file), copy.join(file))?;
         }
         fs::write(copy.join(".gitignore"), "/target/\n/.run/\n")?;
-        fs::write(copy.join("README.md"), filled(include_str!("../templates/README.md")))?;
-        fs::write(copy.join("README.ja.md"), filled(include_str!("../templates/README.ja.md")))?;
+        fs::write(copy.join("README.md"), filled(include_str!("../../templates/README.md")))?;
+        fs::write(copy.join("README.ja.md"), filled(include_str!("../../templates/README.ja.md")))?;
         let run = copy.join("run");
-        fs::write(&run, filled(include_str!("../templates/run")))?;
+        fs::write(&run, filled(include_str!("../../templates/run")))?;
         fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?;
         let status = std::process::Command::new("cargo").args(["fmt", "--all"]).current_dir(&copy).status();
         drop(status); // only for looks: the names have another length now

@@ -24,7 +24,7 @@ pub struct Texts {
 
 /// The texts of all rules, by their ids. Also for those who print them on paper.
 pub fn texts() -> Result<BTreeMap<String, Texts>, toml::de::Error> {
-    toml::from_str(include_str!("../doctor.toml"))
+    toml::from_str(include_str!("../../doctor.toml"))
 }
 
 /// What a rule has to say.

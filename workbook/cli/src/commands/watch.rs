@@ -1,7 +1,9 @@
 //! `cargo workbook watch`: the verdict after every save, on one screen, with the server's log beside it. Where there is no terminal, or
 //! with `--plain`, line by line. Where the system sends no file events, it looks every second, and says so.
 
-use crate::learner::{self, Learner, fold, shown, title};
+use super::{check, hint, next, reset};
+use crate::learner::Learner;
+use crate::present::{self, failure, fold, lines_that_matter, shown, title, wide};
 use cluster::Lang;
 use cluster::tr;
 use course::checks::Tier;
@@ -84,7 +86,9 @@ fn judge_in_background(learner: &Learner, step: &'static Step, source: PathBuf, 
     ask
 }
 
-pub fn watch(learner: &Learner, step: &Step, plain: bool) -> Said<()> {
+pub fn run(learner: &Learner, wanted: Option<&str>, plain: bool) -> Said<()> {
+    let step = learner.step(wanted)?;
+    learner.copy(step)?;
     let source = step.copy(&learner.root);
     let (tell, news) = mpsc::channel();
     let eyes = look_at(&source, tell.clone(), learner.lang)?;
@@ -171,30 +175,14 @@ impl<'a> Screen<'a> {
         match news {
             News::Saved => None,
             News::Judging(event) => {
-                match event {
-                    Event::FirstBuild => {
-                        self.status = tr!(
-                            lang,
-                            "compiling the dependencies, once",
-                            "依存ライブラリを一度だけコンパイルしています"
-                        );
-                    }
-                    Event::Waiting => {
-                        self.status =
-                            tr!(lang, "waiting for another cargo workbook", "別の cargo workbook の終了を待っています");
-                    }
-                    Event::Building => self.status = tr!(lang, "building", "ビルドしています"),
-                    Event::Built(_) => self.status = tr!(lang, "starting a server", "サーバーを起動しています"),
-                    Event::Booted(_) => {}
-                    Event::Tier(_, count) => self.status = tr!(lang, "{count} checks", "検査 {count} 件"),
-                    Event::Passed(check, took) => {
-                        self.passed.push((check, took));
-                        let (title, took) = (title(self.step, check, lang), took.as_secs_f64());
-                        return Some(tr!(lang, "  ok      {title} ({took:.1} s)", "  合格    {title} ({took:.1} 秒)"));
-                    }
-                    Event::Quick(_) => {}
+                if let Event::Passed(check, took) = event {
+                    self.passed.push((check, took));
                 }
-                None
+                let (status, line) = present::event(self.step, &event, lang);
+                if let Some(status) = status {
+                    self.status = status;
+                }
+                line
             }
             News::Verdict(verdict, judged) => {
                 self.busy = false;
@@ -205,26 +193,13 @@ impl<'a> Screen<'a> {
                         if let Err(trouble) = self.learner.note(self.step, &verdict, &passed, true, judged) {
                             self.trouble = Some(trouble.show(lang));
                         }
+                        let line = present::verdict(self.step, &verdict, check::Options::default(), lang);
                         match verdict {
-                            Verdict::Green => {
-                                self.green = Some(took);
-                                tr!(
-                                    lang,
-                                    "All checks have passed. Next: cargo workbook next",
-                                    "すべての検査に合格しました。次の操作: cargo workbook next"
-                                )
-                            }
-                            Verdict::DoesNotCompile(text) => {
-                                let line = text.clone();
-                                self.compiler = Some(plain(&text));
-                                line
-                            }
-                            Verdict::Red(red) => {
-                                let line = learner::failure(self.step, &red, lang, false, learner::columns());
-                                self.red = Some(red);
-                                line
-                            }
+                            Verdict::Green => self.green = Some(took),
+                            Verdict::DoesNotCompile(text) => self.compiler = Some(plain(&text)),
+                            Verdict::Red(red) => self.red = Some(red),
                         }
+                        line
                     }
                     Err(trouble) => {
                         let text = trouble.show(lang);
@@ -301,11 +276,11 @@ impl<'a> Screen<'a> {
                     Action::Quit => return Ok(()),
                     Action::Reset => {
                         ratatui::restore();
-                        return self.learner.reset(Some(self.step.number()), None);
+                        return reset::run(self.learner, Some(self.step.number()), None);
                     }
                     Action::Next => {
                         ratatui::restore();
-                        return self.learner.next();
+                        return next::run(self.learner);
                     }
                 }
             }
@@ -324,7 +299,7 @@ impl<'a> Screen<'a> {
             KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
             KeyCode::Char('h') => {
                 self.scroll = 0;
-                match self.learner.more_hint(self.step, usize::MAX) {
+                match hint::more(self.learner, self.step, usize::MAX) {
                     Ok(hint) => self.hint = Some(hint),
                     Err(trouble) => self.note = Some(trouble.show(lang)),
                 }
@@ -356,7 +331,7 @@ impl<'a> Screen<'a> {
         let (number, title) = (self.step.number(), self.step.title.get(lang));
         let title = tr!(lang, "Step {number}, {title}", "ステップ {number}「{title}」");
         let (word, style) = self.verdict();
-        let top = if learner::wide(&title) + 2 + learner::wide(&word) <= columns {
+        let top = if wide(&title) + 2 + wide(&word) <= columns {
             vec![Line::from(vec![Span::styled(title + "  ", bold), Span::styled(word, style)])]
         } else {
             let title = fold(&title, columns).into_iter().map(|line| Line::styled(line, bold));
@@ -372,7 +347,7 @@ impl<'a> Screen<'a> {
 
         // Side by side where there is room, else one below the other: then the log takes no more than it needs.
         let beside = body.width >= 100;
-        let log = self.red.as_ref().map(|red| learner::lines_that_matter(&red.log)).unwrap_or_default();
+        let log = self.red.as_ref().map(|red| lines_that_matter(&red.log)).unwrap_or_default();
         let across = usize::from(if beside { body.width * 45 / 100 } else { body.width });
         let log: Vec<String> = log.iter().flat_map(|line| fold(line, across)).collect();
         let [left, right] = if beside {
@@ -446,7 +421,7 @@ impl<'a> Screen<'a> {
         }
         if let Some(red) = &self.red {
             let red = Red { log: Vec::new(), hint: None, ..red.clone() };
-            push(&learner::failure(self.step, &red, lang, false, usize::MAX), Style::new());
+            push(&failure(self.step, &red, lang, false, usize::MAX), Style::new());
         }
         for (check, took) in &self.passed {
             let (title, took) = (title(self.step, check, lang), took.as_secs_f64());
@@ -479,7 +454,7 @@ fn key_lines(lang: Lang, columns: usize) -> Vec<Line<'static>> {
     let mut lines: Vec<String> = Vec::new();
     for key in keys.split('|') {
         match lines.last_mut() {
-            Some(line) if learner::wide(line) + 3 + learner::wide(key) <= columns => *line += &format!("   {key}"),
+            Some(line) if wide(line) + 3 + wide(key) <= columns => *line += &format!("   {key}"),
             _ => lines.push(key.to_owned()),
         }
     }
@@ -523,7 +498,7 @@ mod tests {
             while x < width {
                 let symbol = buffer[(x, y)].symbol();
                 line += symbol;
-                x += u16::try_from(learner::wide(symbol).max(1)).unwrap();
+                x += u16::try_from(wide(symbol).max(1)).unwrap();
             }
             line.trim_end().to_owned()
         };

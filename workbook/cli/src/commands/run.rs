@@ -1,0 +1,18 @@
+//! `cargo workbook run`: the worker, live, with psql.
+
+use crate::learner::Learner;
+use course::said::{Said, Trouble, machine};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+pub fn run(learner: &Learner, wanted: Option<&str>, finished: bool) -> Said<()> {
+    let step = learner.step(wanted)?;
+    if finished {
+        // The same as what is typed without `cargo workbook`. psql at the end shall have the terminal: it takes our place.
+        let error = Command::new(learner.root.join("scripts/run")).arg(step.short()).exec();
+        return Err(machine("scripts/run", error, learner.lang));
+    }
+    learner.copy(step)?;
+    let environment = learner.environment(step)?;
+    cluster::run::run(&environment, learner.lang).map_err(|error| Trouble::Run(Box::new(error)))
+}
