@@ -8,3 +8,4 @@ pub mod said;
 pub mod starter;
 pub mod step;
 pub mod text;
+pub mod variant;

@@ -40,6 +40,7 @@ mod steady;
 
 use cluster::throwaway::{Installation, Result, SUPERUSER, Throwaway, gone, limit, run, signal, status};
 use course::build::{self, Shell, Workshop};
+use course::variant::Variant;
 use session::Session;
 use std::collections::HashMap;
 use std::fs;
@@ -246,9 +247,7 @@ impl Stage {
             } else {
                 let workshop = Workshop::open(&self.root, &shell, "transcripts")?;
                 let source = workshop.copy(step, &folder)?;
-                let mut git = Command::new("git");
-                git.arg("apply").arg(&patch).current_dir(&source).env("GIT_CEILING_DIRECTORIES", &folder);
-                run(&mut git)?;
+                Variant::named(&self.root, step, variant)?.apply(&source)?;
                 let copy = original.copy_to(&folder)?;
                 workshop.install(&shell, step, &source, &copy)?;
                 copy
