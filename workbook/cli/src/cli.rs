@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use cluster::Lang;
 use cluster::tr;
-use course::said::{Said, Trouble};
+use course::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -45,7 +45,7 @@ fn remember(root: &Path, lang: Lang) {
 }
 
 /// What is wrong with the arguments, in the reader's language: clap speaks English only.
-fn refused(error: &clap::Error, names: &[String], lang: Lang) -> Trouble {
+fn refused(error: &clap::Error, names: &[String], lang: Lang) -> Error {
     let text = |kind: ContextKind| {
         error.get(kind).map(|value| match value {
             ContextValue::Strings(all) => all.join(" "),
@@ -90,7 +90,7 @@ fn refused(error: &clap::Error, names: &[String], lang: Lang) -> Trouble {
         (None, Some(command), _) => format!("cargo workbook {command} --help"),
         (None, None, _) => "cargo workbook --help".into(),
     };
-    Trouble::Cannot(cause, next)
+    Error::Cannot(cause, next)
 }
 
 fn command(lang: Lang) -> Command {
@@ -230,14 +230,14 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => {
-            eprint!("{}", trouble.show(lang));
-            trouble.exit_code()
+        Err(error) => {
+            eprint!("{}", error.show(lang));
+            error.exit_code()
         }
     }
 }
 
-fn carry_out(matches: &ArgMatches, root: &Path, lang: Lang) -> Said<()> {
+fn carry_out(matches: &ArgMatches, root: &Path, lang: Lang) -> Result<()> {
     let learner = Learner::new(root, lang);
     let Some((name, arguments)) = matches.subcommand() else { return list::run(&learner?, false) };
     let step = arguments.try_get_one::<String>("step").ok().flatten().map(String::as_str);
@@ -248,8 +248,8 @@ fn carry_out(matches: &ArgMatches, root: &Path, lang: Lang) -> Said<()> {
         let well = doctor::show(&doctor::examine(root), lang, flag("json"));
         return match well {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Trouble::Faults),
-            Err(error) => Err(Trouble::Machine(error.to_string())),
+            Ok(false) => Err(Error::Faults),
+            Err(error) => Err(Error::Machine(error.to_string())),
         };
     }
     let learner = &learner?;

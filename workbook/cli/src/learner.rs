@@ -1,12 +1,12 @@
 //! A learner, in a checkout: their copies of the steps, and how far they are.
 
 use crate::present::shown;
-use crate::progress::{self, Failed, Progress, now};
+use crate::progress::{self, FailedCheck, Progress, now};
 use cluster::environment::Environment;
 use cluster::{Lang, tr};
 use course::compiler;
+use course::error::{Error, Result, machine};
 use course::judge::{Verdict, shell};
-use course::said::{Said, Trouble, machine};
 use course::starter::{self, Open};
 use course::step::{self, Step};
 use std::fs;
@@ -20,12 +20,12 @@ pub struct Learner {
 }
 
 impl Learner {
-    pub fn new(root: &Path, lang: Lang) -> Said<Self> {
+    pub fn new(root: &Path, lang: Lang) -> Result<Self> {
         Ok(Self { root: root.into(), lang, steps: step::all(root)? })
     }
 
     /// The step that is meant; without a number, the one where the learner is.
-    pub fn step(&self, wanted: Option<&str>) -> Said<&Step> {
+    pub fn step(&self, wanted: Option<&str>) -> Result<&Step> {
         match wanted {
             Some(wanted) => step::find(&self.steps, wanted, self.lang),
             None => {
@@ -36,13 +36,13 @@ impl Learner {
     }
 
     /// The step's copy, which must be there.
-    pub fn copy(&self, step: &Step) -> Said<PathBuf> {
+    pub fn copy(&self, step: &Step) -> Result<PathBuf> {
         let copy = self.started(step)?;
         if copy.join("Cargo.toml").exists() {
             return Ok(copy);
         }
         let (number, path) = (step.number(), shown(&self.root, &copy));
-        Err(Trouble::Cannot(
+        Err(Error::Cannot(
             tr!(self.lang, "there is no Cargo.toml in {path}", "{path} に Cargo.toml がありません"),
             tr!(
                 self.lang,
@@ -53,13 +53,13 @@ impl Learner {
     }
 
     /// Where the step's copy is. Something must be there, whole or not.
-    pub fn started(&self, step: &Step) -> Said<PathBuf> {
+    pub fn started(&self, step: &Step) -> Result<PathBuf> {
         let copy = step.copy(&self.root);
         if fs::symlink_metadata(&copy).is_ok() {
             return Ok(copy);
         }
         let number = step.number();
-        Err(Trouble::Cannot(
+        Err(Error::Cannot(
             tr!(
                 self.lang,
                 "there is no copy of step {number} of yours",
@@ -70,13 +70,13 @@ impl Learner {
     }
 
     /// Which holes are to be open: all of them, or the one that is named.
-    pub fn open<'a>(&self, step: &'a Step, hole: Option<&str>) -> Said<Open<'a>> {
+    pub fn open<'a>(&self, step: &'a Step, hole: Option<&str>) -> Result<Open<'a>> {
         let Some(wanted) = hole else { return Ok(Open::All) };
         if let Some(hole) = step.holes.iter().find(|hole| hole.id == wanted) {
             return Ok(Open::Only(&hole.id));
         }
         let (number, ids) = (step.number(), step.holes.iter().map(|hole| hole.id.as_str()).collect::<Vec<_>>());
-        Err(Trouble::Cannot(
+        Err(Error::Cannot(
             tr!(
                 self.lang,
                 "step {number} has no hole \"{wanted}\"; its holes are: {}",
@@ -88,14 +88,14 @@ impl Learner {
     }
 
     /// A fresh copy, at which the learner is from now on.
-    pub fn begin(&self, step: &Step, open: Open) -> Said<()> {
+    pub fn begin(&self, step: &Step, open: Open) -> Result<()> {
         self.renew(step, open)?;
         Progress::change(&self.root, self.lang, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
             if record.started == 0 {
                 // If it was skipped before, it is not done any longer.
-                *record = progress::Step { started: now(), ..Default::default() };
+                *record = progress::Record { started: now(), ..Default::default() };
             }
         })?;
         self.introduce(step, open)
@@ -103,10 +103,10 @@ impl Learner {
 
     /// Writes a copy of the step, and what is around it. What stands in its place is the learner's: it is moved away when the new copy
     /// is whole, and they are told at once where it is, whatever fails after that.
-    pub fn renew(&self, step: &Step, open: Open) -> Said<()> {
+    pub fn renew(&self, step: &Step, open: Open) -> Result<()> {
         let shell = shell(&self.root, &step.name, self.lang)?;
-        let value = |name: &str| shell.value(name).map_err(|error| Trouble::Machine(error.to_string()));
-        let target = shell.target().map_err(|error| Trouble::Machine(error.to_string()))?;
+        let value = |name: &str| shell.value(name).map_err(|error| Error::Machine(error.to_string()));
+        let target = shell.target().map_err(|error| Error::Machine(error.to_string()))?;
         let home = value("$PGRX_HOME")?;
         starter::workspace(&self.root, &target.join("workshops/learner"), &target, &home, self.lang)?;
         let copy = step.copy(&self.root);
@@ -121,7 +121,7 @@ impl Learner {
         new.place()
     }
 
-    pub fn introduce(&self, step: &Step, open: Open) -> Said<()> {
+    pub fn introduce(&self, step: &Step, open: Open) -> Result<()> {
         let (number, title) = (step.number(), step.title.get(self.lang));
         let copy = shown(&self.root, &step.copy(&self.root));
         println!(
@@ -132,7 +132,7 @@ impl Learner {
                 "ステップ {number}「{title}」: 自分用のコピーは {copy} です"
             )
         );
-        let files = starter::solutions(step).map_err(Trouble::Machine)?;
+        let files = starter::solutions(step).map_err(Error::Machine)?;
         let is_open = |hole: &course::step::Hole| open == Open::All || open == Open::Only(&hole.id);
         for (hole, solution) in step.holes.iter().zip(files).filter(|(hole, _)| is_open(hole)) {
             let (title, minutes, file) = (hole.title.get(self.lang), hole.minutes, solution.file.display());
@@ -169,14 +169,14 @@ impl Learner {
         passed: &[&str],
         whole: bool,
         judged: Option<String>,
-    ) -> Said<()> {
+    ) -> Result<()> {
         Progress::change(&self.root, self.lang, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
             record.checked += 1;
             record.passed = passed.iter().map(|id| (*id).to_owned()).collect();
             record.failed = match verdict {
-                Verdict::Red(red) => Some(Failed { check: red.check.into(), hint: red.hint.clone() }),
+                Verdict::Red(red) => Some(FailedCheck { check: red.check.into(), hint: red.hint.clone() }),
                 _ => None,
             };
             record.compiler = match verdict {
@@ -191,7 +191,7 @@ impl Learner {
     }
 
     /// Has the copy of a step that was green changed since?
-    pub fn changed(&self, step: &Step, record: &progress::Step) -> bool {
+    pub fn changed(&self, step: &Step, record: &progress::Record) -> bool {
         let failed = record.failed.is_some() || record.compiler.is_some();
         match (&record.green, starter::fingerprint(&step.copy(&self.root))) {
             (Some(green), Some(now)) => *green != now,
@@ -217,7 +217,7 @@ impl Learner {
     }
 
     /// Moves a copy away, and says where to.
-    fn set_aside(&self, step: &Step) -> Said<PathBuf> {
+    fn set_aside(&self, step: &Step) -> Result<PathBuf> {
         let kept = step::work(&self.root).join("kept");
         let mut to = kept.join(format!("{}-{}", step.name, now()));
         while to.exists() {
@@ -228,14 +228,14 @@ impl Learner {
     }
 
     /// Where the learner's copy of a step is built and run.
-    pub fn environment(&self, step: &Step) -> Said<Environment> {
-        let fault = |error: cluster::throwaway::Failure| Trouble::Machine(error.to_string());
+    pub fn environment(&self, step: &Step) -> Result<Environment> {
+        let fault = |error: cluster::throwaway::Failure| Error::Machine(error.to_string());
         let shell = shell(&self.root, &step.name, self.lang)?;
         let target = shell.target().map_err(fault)?.join("workshops/learner");
         let mut variables = shell.variables().map_err(fault)?;
         variables.retain(|(key, _)| key != "CARGO_TARGET_DIR");
         variables.push(("CARGO_TARGET_DIR".into(), target.into()));
-        let mut environment = Environment::from_variables(variables).map_err(|error| Trouble::Run(Box::new(error)))?;
+        let mut environment = Environment::from_variables(variables).map_err(|error| Error::Run(Box::new(error)))?;
         environment.source = step.copy(&self.root);
         Ok(environment)
     }
@@ -279,10 +279,10 @@ mod tests {
             [(Lang::En, "its holes are: register loop exit"), (Lang::Ja, "次の穴です: register loop exit")]
         {
             let learner = learner(lang);
-            let trouble = commands::start::run(&learner, Some("1"), Some("lop")).unwrap_err();
-            let text = trouble.show(lang);
+            let error = commands::start::run(&learner, Some("1"), Some("lop")).unwrap_err();
+            let text = error.show(lang);
             assert!(text.contains(words) && text.contains("cargo workbook start 1 --hole register"), "{text}");
-            assert_eq!(trouble.code(), 2);
+            assert_eq!(error.code(), 2);
             assert_eq!(commands::goto::run(&learner, "1", Some("lop")).unwrap_err().code(), 2);
         }
     }

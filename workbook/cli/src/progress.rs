@@ -2,7 +2,7 @@
 
 use cluster::Lang;
 use cluster::tr;
-use course::said::{Said, Trouble, machine};
+use course::error::{Error, Result, machine};
 use course::step::work;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,13 +23,13 @@ pub struct Progress {
     pub current: Option<String>,
     /// The steps that have been started, by their full names.
     #[serde(default)]
-    pub steps: BTreeMap<String, Step>,
+    pub steps: BTreeMap<String, Record>,
 }
 
 /// One step. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Step {
+pub struct Record {
     /// When it was started.
     pub started: u64,
     /// How often it was checked.
@@ -43,7 +43,7 @@ pub struct Step {
     /// Whether the solution was asked for before that, or the step was skipped with `goto`.
     pub given_up: bool,
     /// What failed the last time.
-    pub failed: Option<Failed>,
+    pub failed: Option<FailedCheck>,
     /// The compiler's first error, if the copy did not compile the last time.
     pub compiler: Option<String>,
     /// How many levels of each hint have been read.
@@ -52,7 +52,7 @@ pub struct Step {
 
 /// A check that failed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Failed {
+pub struct FailedCheck {
     /// The check.
     pub check: String,
     /// The hint that fits.
@@ -66,7 +66,7 @@ pub fn now() -> u64 {
 
 impl Progress {
     /// Reads the file. None yet is no progress yet.
-    pub fn read(root: &Path, lang: Lang) -> Said<Self> {
+    pub fn read(root: &Path, lang: Lang) -> Result<Self> {
         let path = work(root).join("progress.json");
         match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).map_err(|error| unreadable(&path, &error.to_string(), lang)),
@@ -76,7 +76,7 @@ impl Progress {
     }
 
     /// Changes the file. Two at once take turns, and whoever reads finds the old or the new one, never half of it.
-    pub fn change<T>(root: &Path, lang: Lang, change: impl FnOnce(&mut Self) -> T) -> Said<T> {
+    pub fn change<T>(root: &Path, lang: Lang, change: impl FnOnce(&mut Self) -> T) -> Result<T> {
         let folder = work(root);
         let write = |progress: &Self| -> std::io::Result<()> {
             let mut file = tempfile::Builder::new().prefix(".progress").tempfile_in(&folder)?;
@@ -96,12 +96,12 @@ impl Progress {
     }
 
     /// The record of a step, made if there is none.
-    pub fn step(&mut self, step: &str) -> &mut Step {
+    pub fn step(&mut self, step: &str) -> &mut Record {
         self.steps.entry(step.to_owned()).or_default()
     }
 }
 
-fn unreadable(path: &Path, why: &str, lang: Lang) -> Trouble {
+fn unreadable(path: &Path, why: &str, lang: Lang) -> Error {
     let path = path.display();
-    Trouble::Machine(tr!(lang, "{path} cannot be read: {why}", "{path} を読み取れません: {why}"))
+    Error::Machine(tr!(lang, "{path} cannot be read: {why}", "{path} を読み取れません: {why}"))
 }

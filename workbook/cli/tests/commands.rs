@@ -13,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use steady::steady;
-use workbook::progress::{Failed, Progress};
+use workbook::progress::{FailedCheck, Progress};
 
 struct Checkout {
     folder: tempfile::TempDir,
@@ -33,7 +33,7 @@ impl Checkout {
         fs::write(&script, "#!/bin/sh\necho export PGRX_HOME=/nowhere CARGO_TARGET_DIR=/nowhere\n").unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(folder.path().join("workbook/cli")).unwrap();
-        let steps = step::all(folder.path()).unwrap_or_else(|trouble| panic!("{}", trouble.show(Lang::En)));
+        let steps = step::all(folder.path()).unwrap_or_else(|error| panic!("{}", error.show(Lang::En)));
         Self { folder, steps }
     }
 
@@ -64,7 +64,7 @@ impl Checkout {
         (step, copy)
     }
 
-    fn change(&self, number: usize, change: impl FnOnce(&mut workbook::progress::Step)) {
+    fn change(&self, number: usize, change: impl FnOnce(&mut workbook::progress::Record)) {
         let name = &self.steps[number - 1].name;
         Progress::change(self.root(), Lang::En, |progress| {
             progress.current = Some(name.clone());
@@ -191,7 +191,7 @@ fn after_an_error_of_the_compiler_the_hint_is_that_of_the_hole() {
 fn a_hint_says_how_to_get_more_of_it() {
     let checkout = Checkout::new();
     checkout.at(1, Open::All);
-    let failed = Failed { check: checkout.steps[0].checks[0].id.to_owned(), hint: None };
+    let failed = FailedCheck { check: checkout.steps[0].checks[0].id.to_owned(), hint: None };
     checkout.change(1, |record| (record.checked, record.failed) = (1, Some(failed)));
     let (text, _) = checkout.type_in("hint");
     assert!(text.contains("more: cargo workbook hint\n"), "{text}");
@@ -319,7 +319,7 @@ fn the_book_shows_what_is_printed() {
             assert_eq!(printed(&command), output, "{command}");
         }
         checkout.at(1, Open::All);
-        let failed = Failed { check: checkout.steps[0].checks[0].id.to_owned(), hint: None };
+        let failed = FailedCheck { check: checkout.steps[0].checks[0].id.to_owned(), hint: None };
         checkout.change(1, |record| (record.checked, record.failed) = (1, Some(failed)));
         for (command, output) in of("hint") {
             assert_eq!(printed(&command), output, "{command}");

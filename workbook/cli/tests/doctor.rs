@@ -77,7 +77,7 @@ const SABOTAGE: &[(&str, &str, bool)] = &[
     ),
 ];
 
-struct World {
+struct Machine {
     folder: tempfile::TempDir,
     root: bool,
 }
@@ -95,11 +95,11 @@ fn output(command: &mut Command) -> String {
     text
 }
 
-impl World {
+impl Machine {
     fn new() -> Self {
         let original = cluster::checkout();
         let folder = tempfile::Builder::new().prefix("bgwd").rand_bytes(4).tempdir_in("/var/tmp").unwrap();
-        let world = Self { folder, root: output(&mut bash("id -u")).trim() == "0" };
+        let machine = Self { folder, root: output(&mut bash("id -u")).trim() == "0" };
         // What is large is linked, what will be broken is copied.
         let script = r#"
             set -e; cd "$ORIGINAL"; chmod 755 "$T"
@@ -126,12 +126,12 @@ mkdir -p "$2/bin" && cp %s "$2/bin/"\n' "$CARGO" "$T/saved/cargo-pgrx" > "$T/bin
             printf %s "$new" > "$T/here""#;
         output(
             bash(script)
-                .env("T", world.path())
+                .env("T", machine.path())
                 .env("ORIGINAL", original)
                 .env("CARGO", rust().join("cargo"))
                 .env_remove("PG_CONFIG"),
         );
-        world
+        machine
     }
 
     fn path(&self) -> &Path {
@@ -199,27 +199,27 @@ fn mend(json: &Value, rule: &str) -> Option<String> {
 
 #[test]
 fn every_rule_fires_and_its_command_mends() {
-    let world = World::new();
-    let healthy = world.doctor("");
+    let machine = Machine::new();
+    let healthy = machine.doctor("");
     assert_eq!(healthy["faults"], 0, "a fault before anything is broken: {healthy}");
     let mut wrong = Vec::new();
     for (rule, sabotage, needs_root) in SABOTAGE {
-        if *needs_root && !world.root {
+        if *needs_root && !machine.root {
             println!("{rule}: only root can break and mend this");
             continue;
         }
         let _listener = (*rule == "port").then(|| {
-            let config = fs::read_to_string(world.here().join("step1/config.toml")).unwrap();
+            let config = fs::read_to_string(machine.here().join("step1/config.toml")).unwrap();
             let base: u16 = config.lines().find_map(|line| line.strip_prefix("base_port = ")).unwrap().parse().unwrap();
             TcpListener::bind(("127.0.0.1", base + 18)).unwrap()
         });
         // In one shell each: what is exported must be there when the command is typed.
-        let broken = world.doctor(sabotage);
+        let broken = machine.doctor(sabotage);
         let Some(command) = mend(&broken, rule) else {
             wrong.push(format!("{rule}: it does not fire: {broken}"));
             continue;
         };
-        let mended = world.doctor(&format!("{sabotage}\n{{ {command}\n}} > $T/mend.log 2>&1 || cat $T/mend.log"));
+        let mended = machine.doctor(&format!("{sabotage}\n{{ {command}\n}} > $T/mend.log 2>&1 || cat $T/mend.log"));
         if let Some(still) = mend(&mended, rule) {
             wrong.push(format!("{rule}: not mended by: {command} (still: {still}) {mended}"));
         }

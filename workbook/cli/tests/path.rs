@@ -18,7 +18,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use steady::steady;
 
-struct World {
+struct Checkout {
     folder: tempfile::TempDir,
     target: String,
     original: PathBuf,
@@ -37,7 +37,7 @@ fn output(command: &mut Command) -> String {
     text
 }
 
-impl World {
+impl Checkout {
     /// A copy of the checkout with a cache of its own. What is compiled and installed already is taken over.
     fn new() -> Self {
         let original = cluster::checkout().to_path_buf();
@@ -93,7 +93,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Checkout {
     fn drop(&mut self) {
         let _ = bash("scripts/run --stop")
             .current_dir(self.root())
@@ -103,11 +103,11 @@ impl Drop for World {
 }
 
 fn walk(lang: Lang) {
-    let world = World::new();
-    let steps = step::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(lang)));
+    let checkout = Checkout::new();
+    let steps = step::all(&checkout.root()).unwrap_or_else(|error| panic!("{}", error.show(lang)));
     let mut transcript = String::new();
     let mut command = |arguments: &str, expected: i32| {
-        let (text, code) = world.type_in(arguments, lang);
+        let (text, code) = checkout.type_in(arguments, lang);
         assert_eq!(code, expected, "cargo workbook {arguments}: {text}");
         transcript += &format!("$ cargo workbook {arguments}\n{}[{code}]\n\n", steady(&text));
     };
@@ -116,7 +116,7 @@ fn walk(lang: Lang) {
         command("check", 1);
         command("hint", 0);
         command("next", 2); // not yet
-        let copy = step.copy(&world.root());
+        let copy = step.copy(&checkout.root());
         if number == 0 {
             // Something that the compiler refuses, at the end of the second hole.
             let file = copy.join("src/lib.rs");
@@ -129,12 +129,12 @@ fn walk(lang: Lang) {
             command("hint", 0);
             fs::write(&file, before).unwrap();
         }
-        world.fill(step);
+        checkout.fill(step);
         command("check", 0);
         command("next", 0);
     }
     // What was green, and is something else now.
-    let file = steps[6].copy(&world.root()).join("src/lib.rs");
+    let file = steps[6].copy(&checkout.root()).join("src/lib.rs");
     let before = fs::read_to_string(&file).unwrap();
     fs::write(&file, before.clone() + "// more\n").unwrap();
     command("next", 2);
@@ -151,7 +151,7 @@ fn walk(lang: Lang) {
     assert!(
         expected == transcript,
         "{} is stale; the first difference: {differs:?}. If the new text is right: UPDATE_TRANSCRIPTS=1 cargo test -p workbook --test path",
-        file.strip_prefix(&world.original).unwrap_or(&file).display()
+        file.strip_prefix(&checkout.original).unwrap_or(&file).display()
     );
 }
 
@@ -168,24 +168,24 @@ fn from_start_to_end_in_japanese() {
 /// `goto` leaves a solved step where it is. What was changed since is kept aside, and the finished step takes its place.
 #[test]
 fn catching_up_loses_nothing() {
-    let world = World::new();
-    let steps = step::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(Lang::En)));
-    let (copy, kept) = (steps[0].copy(&world.root()).join("src/lib.rs"), world.root().join("work/kept"));
-    assert_eq!(world.type_in("start 1", Lang::En).1, 0);
-    world.fill(&steps[0]);
-    assert_eq!(world.type_in("check", Lang::En).1, 0);
+    let checkout = Checkout::new();
+    let steps = step::all(&checkout.root()).unwrap_or_else(|error| panic!("{}", error.show(Lang::En)));
+    let (copy, kept) = (steps[0].copy(&checkout.root()).join("src/lib.rs"), checkout.root().join("work/kept"));
+    assert_eq!(checkout.type_in("start 1", Lang::En).1, 0);
+    checkout.fill(&steps[0]);
+    assert_eq!(checkout.type_in("check", Lang::En).1, 0);
     let solved = fs::read_to_string(&copy).unwrap();
-    let (text, code) = world.type_in("goto 2", Lang::En);
+    let (text, code) = checkout.type_in("goto 2", Lang::En);
     assert!(code == 0 && !kept.exists() && fs::read_to_string(&copy).unwrap() == solved, "{text}");
 
     let mine = solved + "// mine\n";
     fs::write(&copy, &mine).unwrap();
-    let (text, code) = world.type_in("goto 2", Lang::En);
+    let (text, code) = checkout.type_in("goto 2", Lang::En);
     assert_eq!(code, 0, "{text}");
     let folders: Vec<_> = fs::read_dir(&kept).unwrap().flatten().map(|entry| entry.path()).collect();
     let [folder] = &folders[..] else { panic!("{folders:?}") };
     assert_eq!(fs::read_to_string(folder.join("src/lib.rs")).unwrap(), mine);
-    let shown = folder.strip_prefix(world.root()).unwrap().display();
+    let shown = folder.strip_prefix(checkout.root()).unwrap().display();
     assert!(text.contains(&format!("What you had is kept in {shown}\n")), "{text}");
     assert!(!fs::read_to_string(&copy).unwrap().contains("// mine"));
     assert!(starter::open_holes(&steps[0], copy.parent().unwrap().parent().unwrap()).is_empty());
@@ -224,17 +224,17 @@ impl Drop for Running {
 /// Without a terminal, and where the system sends no events of files.
 #[test]
 fn watching_line_by_line() {
-    let world = World::new();
-    let steps = step::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(Lang::En)));
-    assert_eq!(world.type_in("start 1", Lang::En).1, 0);
-    let mut command = world.command("watch", Lang::En);
+    let checkout = Checkout::new();
+    let steps = step::all(&checkout.root()).unwrap_or_else(|error| panic!("{}", error.show(Lang::En)));
+    assert_eq!(checkout.type_in("start 1", Lang::En).1, 0);
+    let mut command = checkout.command("watch", Lang::En);
     let mut child = command.env("WORKBOOK_POLL", "1").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let output = child.stdout.take().unwrap();
     let mut watch = Running::new(child, output);
     let text = |printed: &[u8]| String::from_utf8_lossy(printed).into_owned();
     watch.wait_for("the folder is looked at every second", text);
     watch.wait_for("  FAILED  The worker lives (alive)", text);
-    world.fill(&steps[0]);
+    checkout.fill(&steps[0]);
     watch.wait_for("-- saved: checking", text);
     watch.wait_for("All checks have passed", text);
 }
@@ -242,10 +242,10 @@ fn watching_line_by_line() {
 /// On a terminal of 80 columns, and on a narrow one: the verdict, the keys, and the terminal as it was at the end.
 #[test]
 fn watching_on_a_screen() {
-    let world = World::new();
-    let steps = step::all(&world.root()).unwrap_or_else(|trouble| panic!("{}", trouble.show(Lang::En)));
-    assert_eq!(world.type_in("start 1", Lang::En).1, 0);
-    let copy = steps[0].copy(&world.root()).join("src/lib.rs");
+    let checkout = Checkout::new();
+    let steps = step::all(&checkout.root()).unwrap_or_else(|error| panic!("{}", error.show(Lang::En)));
+    assert_eq!(checkout.type_in("start 1", Lang::En).1, 0);
+    let copy = steps[0].copy(&checkout.root()).join("src/lib.rs");
     let starter = fs::read_to_string(&copy).unwrap();
     for (lang, columns, [failed, passed, question, no_check]) in [
         (Lang::En, 80, ["FAILED: The worker lives", "all checks passed", "any other key: no", "failed in the last"]),
@@ -258,7 +258,7 @@ fn watching_on_a_screen() {
         let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
         let theirs = File::options().read(true).write(true).open(name).unwrap();
         tcsetwinsize(&theirs, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-        let mut command = world.command("watch", lang);
+        let mut command = checkout.command("watch", lang);
         command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap()).stderr(theirs);
         let child = command.spawn().unwrap();
         drop(command); // it holds their end of the terminal
@@ -280,7 +280,7 @@ fn watching_on_a_screen() {
         press(b"r");
         watch.wait_for(&bare(question), look);
         press(b"x");
-        world.fill(&steps[0]);
+        checkout.fill(&steps[0]);
         watch.wait_for(&bare(passed), look);
         press(b"h");
         watch.wait_for(&bare(no_check), look);
@@ -292,19 +292,20 @@ fn watching_on_a_screen() {
 
 #[test]
 fn a_worker_of_ones_own() {
-    let world = World::new();
+    let checkout = Checkout::new();
     // The port comes from the name: a run that was killed, and has left its server, shall not be in the way of this one.
     let name = format!("my_worker_{}", std::process::id());
-    let wanted = world.folder.path().join(&name);
+    let wanted = checkout.folder.path().join(&name);
     for (name, expected) in [("pg_worker", 2), ("MyWorker", 2), ("loop", 2), ("", 2)] {
-        let (text, code) = world.type_in(&format!("new '{}'", world.folder.path().join(name).display()), Lang::En);
+        let (text, code) =
+            checkout.type_in(&format!("new '{}'", checkout.folder.path().join(name).display()), Lang::En);
         assert_eq!(code, expected, "{name}: {text}");
     }
-    let (text, code) = world.type_in("new inside", Lang::En);
+    let (text, code) = checkout.type_in("new inside", Lang::En);
     assert!(code == 2 && text.contains("is inside the workbook"), "{text}");
-    let (text, code) = world.type_in(&format!("new {}", wanted.display()), Lang::En);
+    let (text, code) = checkout.type_in(&format!("new {}", wanted.display()), Lang::En);
     assert_eq!(code, 0, "{text}");
-    let (text, code) = world.type_in(&format!("new {}", wanted.display()), Lang::Ja);
+    let (text, code) = checkout.type_in(&format!("new {}", wanted.display()), Lang::Ja);
     assert!(code == 2 && text.contains("すでに存在します"), "{text}");
     for entry in fs::read_dir(wanted.join("src")).unwrap().flatten() {
         let text = fs::read_to_string(entry.path()).unwrap();
@@ -327,15 +328,15 @@ fn a_worker_of_ones_own() {
         ./run stop
         [ ! -e .run/data-*/postmaster.pid ]"#;
     let out = bash(script)
-        .env("T", world.folder.path())
+        .env("T", checkout.folder.path())
         .env("WANTED", &wanted)
-        .env("TARGET", &world.target)
-        .env("WORKBOOK_CACHE", world.folder.path().join("c"))
+        .env("TARGET", &checkout.target)
+        .env("WORKBOOK_CACHE", checkout.folder.path().join("c"))
         .env_remove("PG_CONFIG")
         .env_remove("WORKBOOK_PG")
         .output()
         .unwrap();
-    let _ = fs::remove_dir_all(Path::new(&world.target).join("workshops/own"));
+    let _ = fs::remove_dir_all(Path::new(&checkout.target).join("workshops/own"));
     let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{text}");
     assert!(text.contains(&format!("{name} worker 1: started")) && text.contains("test result: ok."), "{text}");

@@ -34,9 +34,9 @@ fn a_file_that_cannot_be_read_is_left_as_it_is() {
     let file = root.path().join("work/progress.json");
     fs::create_dir(root.path().join("work")).unwrap();
     fs::write(&file, "{ half").unwrap();
-    let trouble = Progress::change(root.path(), Lang::Ja, |_| ()).unwrap_err();
-    assert_eq!(trouble.code(), 3);
-    assert!(trouble.show(Lang::Ja).contains("cargo workbook doctor"), "{}", trouble.show(Lang::Ja));
+    let error = Progress::change(root.path(), Lang::Ja, |_| ()).unwrap_err();
+    assert_eq!(error.code(), 3);
+    assert!(error.show(Lang::Ja).contains("cargo workbook doctor"), "{}", error.show(Lang::Ja));
     assert_eq!(fs::read_to_string(&file).unwrap(), "{ half");
 }
 

@@ -13,8 +13,8 @@ pub mod process;
 pub mod run;
 pub mod server;
 pub mod table;
+pub mod text;
 pub mod throwaway;
-pub mod told;
 
 pub use command::Progress;
 pub use lang::Lang;

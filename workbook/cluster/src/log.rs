@@ -72,12 +72,12 @@ pub struct Ended {
     /// Its process id.
     pub pid: u32,
     /// `exit code 1`, `signal 9: Killed`.
-    pub how: How,
+    pub how: Exit,
 }
 
 /// How a worker ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum Exit {
     /// With this exit code.
     Code(String),
     /// By this signal.
@@ -91,8 +91,8 @@ pub fn ended(line: &str) -> Option<Ended> {
     let (worker, rest) = rest.split_once("\" (PID ")?;
     let (pid, rest) = rest.split_once(") ")?;
     let how = match rest.strip_prefix("exited with exit code ") {
-        Some(code) => How::Code(code.trim().to_string()),
-        None => How::Signal(rest.strip_prefix("was terminated by signal ")?.trim().to_string()),
+        Some(code) => Exit::Code(code.trim().to_string()),
+        None => Exit::Signal(rest.strip_prefix("was terminated by signal ")?.trim().to_string()),
     };
     Some(Ended { worker: worker.to_string(), pid: pid.parse().ok()?, how })
 }
@@ -157,10 +157,10 @@ mod tests {
         let line = "… [3] LOG:  background worker \"step1_registration worker 1\" (PID 12) exited with exit code 1";
         assert_eq!(
             ended(line),
-            Some(Ended { worker: "step1_registration worker 1".into(), pid: 12, how: How::Code("1".into()) })
+            Some(Ended { worker: "step1_registration worker 1".into(), pid: 12, how: Exit::Code("1".into()) })
         );
         let line = "… [3] LOG:  background worker \"w\" (PID 12) was terminated by signal 11: Segmentation fault";
-        assert_eq!(ended(line).map(|e| e.how), Some(How::Signal("11: Segmentation fault".into())));
+        assert_eq!(ended(line).map(|e| e.how), Some(Exit::Signal("11: Segmentation fault".into())));
         assert_eq!(ended("… [3] LOG:  database system is ready to accept connections"), None);
     }
 

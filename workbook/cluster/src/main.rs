@@ -1,7 +1,7 @@
 //! `cluster installation FOLDER LOGS MAJOR...` and `cluster worker_spi FOLDER LOGS MAJOR...`: for scripts/setup, which holds the lock.
 //! `cluster run`: for scripts/run, which has chosen a step.
 //!
-//! Exit code 4: programs are missing; LOGS/needs names each with its Debian package. With `--as-it-is` none is asked for.
+//! How code 4: programs are missing; LOGS/needs names each with its Debian package. With `--as-it-is` none is asked for.
 
 use cluster::environment::Environment;
 use cluster::origin::Failure;

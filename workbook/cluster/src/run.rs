@@ -2,7 +2,7 @@
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::log::{self, How, Log};
+use crate::log::{self, Exit, Log};
 use crate::messages::{Lang, Message};
 use crate::process::{self, Process};
 use crate::server::Cluster;
@@ -156,8 +156,8 @@ pub fn hopeless(env: &Environment, lines: &[String]) -> Option<Message> {
     for end in &ends {
         let worker = end.worker.clone();
         match &end.how {
-            How::Signal(signal) => return Some(Message::WorkerCrashed { worker, signal: signal.clone() }),
-            How::Code(code) if ends.iter().filter(|e| e.worker == end.worker).count() >= 2 => {
+            Exit::Signal(signal) => return Some(Message::WorkerCrashed { worker, signal: signal.clone() }),
+            Exit::Code(code) if ends.iter().filter(|e| e.worker == end.worker).count() >= 2 => {
                 // The reason, if the worker has given one, is in its own line.
                 let why = lines.iter().find_map(|l| {
                     let (before, why) = l.split_once("FATAL:  ").or_else(|| l.split_once("ERROR:  "))?;
@@ -168,7 +168,7 @@ pub fn hopeless(env: &Environment, lines: &[String]) -> Option<Message> {
                     None => Message::WorkerKeepsDying { worker, code: code.clone() },
                 });
             }
-            How::Code(_) => {}
+            Exit::Code(_) => {}
         }
     }
     None

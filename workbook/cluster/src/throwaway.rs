@@ -6,7 +6,7 @@
 
 use crate::messages::Lang;
 use crate::tell;
-use crate::told::{Failed, Told};
+use crate::text::{Failed, Text};
 use postgres::{Client, Config, NoTls};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
@@ -218,7 +218,7 @@ impl Throwaway {
     }
 
     /// A failure with the last lines of the server log below it.
-    pub fn failure(&self, what: impl Into<Told>) -> Failure {
+    pub fn failure(&self, what: impl Into<Text>) -> Failure {
         Failed { what: what.into(), log: tail(&self.log()) }.into()
     }
 
@@ -355,7 +355,7 @@ impl Throwaway {
     /// Asks again and again until there is an answer. After the limit it fails, with what has not happened and the end of the log.
     pub fn eventually<T>(
         &self,
-        missing: impl Into<Told>,
+        missing: impl Into<Text>,
         limit: Duration,
         mut ask: impl FnMut() -> Option<T>,
     ) -> Result<T> {
@@ -641,12 +641,12 @@ impl Drop for Held {
 }
 
 /// A process is not there any more.
-pub fn ended(pid: i32) -> Told {
+pub fn ended(pid: i32) -> Text {
     tell!("the process {pid} has ended", "プロセス {pid} はすでに終了しています。")
 }
 
 /// A line that is missing in the server log.
-pub fn no_line(text: &str) -> Told {
+pub fn no_line(text: &str) -> Text {
     tell!("no line with \"{text}\" in the log", "ログに「{text}」を含む行が現れませんでした。")
 }
 

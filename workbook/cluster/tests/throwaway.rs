@@ -1,8 +1,8 @@
 //! The throw-away clusters themselves: start, crash, standby, and nothing left behind.
 
 use cluster::Lang;
+use cluster::text::Failed;
 use cluster::throwaway::{Installation, Mode, Result, Throwaway, gone, limit, signal};
-use cluster::told::Failed;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

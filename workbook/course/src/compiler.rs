@@ -1,8 +1,8 @@
 //! What the compiler has refused, for who asks for a hint: its first error, the hole in which that is, and a word of our own to the
 //! errors that are met most often.
 
+use crate::bilingual::Bilingual;
 use crate::starter::OpenHole;
-use crate::text::Bilingual;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 

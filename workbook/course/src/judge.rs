@@ -1,14 +1,14 @@
 //! The verdict on a learner's copy: built, installed, loaded, and judged by the step's checks.
 
-use crate::build::{Shell, Workshop};
+use crate::build_dir::{BuildDir, Shell};
 use crate::checks::{Check, Subject, Tier};
-use crate::said::{Said, Trouble};
+use crate::error::{Error, Result};
 use crate::starter::{self, Open};
 use crate::step::Step;
 use cluster::Lang;
 use cluster::log;
+use cluster::text::Failed;
 use cluster::throwaway::{self, Installation, Throwaway, no_line};
-use cluster::told::Failed;
 use cluster::{tell, tr};
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,14 +77,14 @@ pub struct Red {
 }
 
 /// Where a learner's copy of one step is built and judged.
-pub struct Bench<'a> {
+pub struct Judge<'a> {
     step: &'a Step,
     lang: Lang,
     root: PathBuf,
     shell: Shell,
     source: PathBuf,
     folder: PathBuf,
-    workshop: Workshop,
+    build_dir: BuildDir,
     target: PathBuf,
     /// The private PostgreSQL into which the copy is installed.
     pub installation: Arc<Installation>,
@@ -93,17 +93,17 @@ pub struct Bench<'a> {
 }
 
 /// An error of the machinery: not the learner's.
-fn fault(lang: Lang) -> impl Fn(throwaway::Failure) -> Trouble {
-    move |failure| Trouble::Machine(Failed::of(&failure).text(lang))
+fn fault(lang: Lang) -> impl Fn(throwaway::Failure) -> Error {
+    move |failure| Error::Machine(Failed::of(&failure).text(lang))
 }
 
 /// The environment of a step.
-pub fn shell(root: &Path, step: &str, lang: Lang) -> Said<Shell> {
+pub fn shell(root: &Path, step: &str, lang: Lang) -> Result<Shell> {
     Shell::of(root, step).map_err(|error| {
         // The script has said the cause and the next command already.
         let text = error.to_string();
         let text = text.trim().trim_start_matches("error: ").trim_start_matches("エラー: ").to_owned();
-        Trouble::Machine(if text.is_empty() {
+        Error::Machine(if text.is_empty() {
             tr!(lang, "scripts/lib failed", "scripts/lib が失敗しました")
         } else {
             text
@@ -111,9 +111,9 @@ pub fn shell(root: &Path, step: &str, lang: Lang) -> Said<Shell> {
     })
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Judge<'a> {
     /// Prepares everything but the build. Waits for another command that is at work.
-    pub fn open(root: &Path, step: &'a Step, source: PathBuf, lang: Lang, tell: &mut dyn FnMut(Event)) -> Said<Self> {
+    pub fn open(root: &Path, step: &'a Step, source: PathBuf, lang: Lang, tell: &mut dyn FnMut(Event)) -> Result<Self> {
         Self::open_in("learner", root, step, source, lang, tell)
     }
 
@@ -125,7 +125,7 @@ impl<'a> Bench<'a> {
         source: PathBuf,
         lang: Lang,
         tell: &mut dyn FnMut(Event),
-    ) -> Said<Self> {
+    ) -> Result<Self> {
         let shell = shell(root, &step.name, lang)?;
         let original = shell.installation().map_err(fault(lang))?;
         let shared = shell.target().map_err(fault(lang))?;
@@ -137,7 +137,7 @@ impl<'a> Bench<'a> {
         if lock.is_ok_and(|lock| lock.try_lock().is_err()) {
             tell(Event::Waiting);
         }
-        let workshop = Workshop::open(root, &shell, place).map_err(fault(lang))?;
+        let build_dir = BuildDir::open(root, &shell, place).map_err(fault(lang))?;
         let folder = shell.scratch().map_err(fault(lang))?.join(format!("{place}/{}-{}", step.name, original.major));
         let bin = folder.join("pg").join(original.major.to_string()).join("bin/pg_config");
         let installation = match Installation::of(&bin) {
@@ -155,7 +155,7 @@ impl<'a> Bench<'a> {
             shell,
             source,
             folder,
-            workshop,
+            build_dir,
             target: shared.join("workshops").join(place),
             installation: Arc::new(installation),
             running: Vec::new(),
@@ -169,25 +169,25 @@ impl<'a> Bench<'a> {
     }
 
     /// Judges the finished step as it is, in a copy of its own. Returns its folder.
-    pub fn use_finished(&mut self) -> Said<PathBuf> {
-        self.source = self.workshop.copy(&self.step.name, &self.folder.join("fresh")).map_err(fault(self.lang))?;
+    pub fn use_finished(&mut self) -> Result<PathBuf> {
+        self.source = self.build_dir.copy(&self.step.name, &self.folder.join("fresh")).map_err(fault(self.lang))?;
         Ok(self.source.clone())
     }
 
     /// Judges not the learner's copy but a fresh one, with these holes open. Returns its folder.
-    pub fn use_fresh(&mut self, open: Open) -> Said<PathBuf> {
+    pub fn use_fresh(&mut self, open: Open) -> Result<PathBuf> {
         let folder = self.folder.join("fresh");
-        self.source = self.workshop.copy(&self.step.name, &folder).map_err(fault(self.lang))?;
+        self.source = self.build_dir.copy(&self.step.name, &folder).map_err(fault(self.lang))?;
         let sources = self.source.join("src");
         let copy = folder.join("copy");
         starter::write(self.step, open, &copy, self.lang)?;
         let put = fs::remove_dir_all(&sources).and_then(|()| fs::rename(copy.join("src"), &sources));
-        put.map_err(|error| crate::said::machine(&sources, error, self.lang))?;
+        put.map_err(|error| crate::error::machine(&sources, error, self.lang))?;
         Ok(self.source.clone())
     }
 
     /// Builds, installs and judges, up to these tiers.
-    pub fn judge(&mut self, tiers: &[Tier], tell: &mut dyn FnMut(Event)) -> Said<Verdict> {
+    pub fn verdict(&mut self, tiers: &[Tier], tell: &mut dyn FnMut(Event)) -> Result<Verdict> {
         let begin = Instant::now();
         tell(Event::Building);
         if let Some(text) = self.build()? {
@@ -205,7 +205,7 @@ impl<'a> Bench<'a> {
             let limit = (*tier == Tier::Quick && !chosen).then_some(PATIENCE.max(booted * 8));
             let checks: Vec<_> = self.step.checks.iter().filter(|check| check.tier == *tier).collect();
             tell(Event::Tier(*tier, checks.len()));
-            if let Some(red) = self.run(&subject, checks, limit, tell)? {
+            if let Some(red) = self.run_checks(&subject, checks, limit, tell)? {
                 return Ok(Verdict::Red(red));
             }
             if *tier == Tier::Quick {
@@ -216,26 +216,26 @@ impl<'a> Bench<'a> {
     }
 
     /// What the compiler warns of; empty if it has nothing to say.
-    pub fn warnings(&self) -> Said<String> {
+    pub fn warnings(&self) -> Result<String> {
         match self.compile("never")? {
             (true, text) => Ok(text),
-            (false, text) => Err(Trouble::Machine(text)),
+            (false, text) => Err(Error::Machine(text)),
         }
     }
 
-    fn compile(&self, colour: &str) -> Said<(bool, String)> {
+    fn compile(&self, colour: &str) -> Result<(bool, String)> {
         let mut command = self.shell.command(&format!(
             "export CARGO_TARGET_DIR=\"$OWN_TARGET\"; cd \"$SOURCE\" && \
              exec cargo build --quiet --color {colour} --lib --no-default-features --features pg{} 2>&1",
             self.installation.major
         ));
         command.env("SOURCE", &self.source).env("OWN_TARGET", &self.target);
-        let out = command.output().map_err(|error| Trouble::Machine(error.to_string()))?;
+        let out = command.output().map_err(|error| Error::Machine(error.to_string()))?;
         Ok((out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned()))
     }
 
     /// Compiles and installs. Returns the compiler's messages if the copy does not compile.
-    fn build(&self) -> Said<Option<String>> {
+    fn build(&self) -> Result<Option<String>> {
         let colour = if std::io::IsTerminal::is_terminal(&std::io::stdout()) && std::env::var_os("NO_COLOR").is_none() {
             "always"
         } else {
@@ -247,7 +247,7 @@ impl<'a> Bench<'a> {
             let theirs =
                 text.contains(&format!("could not compile `{}`", self.step.name)) && !text.contains("linking with");
             let room = text.contains("No space left on device");
-            return if theirs && !room { Ok(Some(text)) } else { Err(Trouble::Machine(text.trim().to_owned())) };
+            return if theirs && !room { Ok(Some(text)) } else { Err(Error::Machine(text.trim().to_owned())) };
         }
         self.install()?;
         Ok(None)
@@ -255,10 +255,10 @@ impl<'a> Bench<'a> {
 
     /// Installs what was built. The SQL is generated again only when what it is made from has changed: cargo-pgrx takes it from a
     /// section of the library.
-    fn install(&self) -> Said<()> {
+    fn install(&self) -> Result<()> {
         let name = &self.step.name;
         let built = self.target.join(format!("debug/lib{name}.so"));
-        let bytes = fs::read(&built).map_err(|error| crate::said::machine(&built, error, self.lang))?;
+        let bytes = fs::read(&built).map_err(|error| crate::error::machine(&built, error, self.lang))?;
         let control = fs::read(self.source.join(format!("{name}.control"))).unwrap_or_default();
         let manifest = fs::read(self.source.join("Cargo.toml")).unwrap_or_default();
         let mut hash = DefaultHasher::new();
@@ -270,11 +270,11 @@ impl<'a> Bench<'a> {
             // A new file in its place: one that is loaded must not change.
             let (new, installed) = (self.folder.join("new.so"), self.library());
             let put = fs::write(&new, &bytes).and_then(|()| fs::rename(&new, &installed));
-            return put.map_err(|error| crate::said::machine(&installed, error, self.lang));
+            return put.map_err(|error| crate::error::machine(&installed, error, self.lang));
         }
         let _ = fs::remove_file(&stamp);
-        self.workshop.install(&self.shell, name, &self.source, &self.installation).map_err(fault(self.lang))?;
-        fs::write(&stamp, now).map_err(|error| crate::said::machine(&stamp, error, self.lang))
+        self.build_dir.install(&self.shell, name, &self.source, &self.installation).map_err(fault(self.lang))?;
+        fs::write(&stamp, now).map_err(|error| crate::error::machine(&stamp, error, self.lang))
     }
 
     /// The installed library.
@@ -284,7 +284,7 @@ impl<'a> Bench<'a> {
 
     /// Starts a server, proves that it has loaded what was built, and waits until worker 1 has reported itself. A worker that
     /// cannot do that any more is noticed at once.
-    fn boot(&mut self, subject: &Subject) -> Said<Result<Duration, Red>> {
+    fn boot(&mut self, subject: &Subject) -> Result<Result<Duration, Red>> {
         let cluster = subject.cluster(&[]).map_err(fault(self.lang))?;
         let booted = self.boot_on(&cluster, subject);
         // The server's end takes as long as its start, and the checks need not wait for it.
@@ -292,7 +292,7 @@ impl<'a> Bench<'a> {
         booted
     }
 
-    fn boot_on(&self, cluster: &Throwaway, subject: &Subject) -> Said<Result<Duration, Red>> {
+    fn boot_on(&self, cluster: &Throwaway, subject: &Subject) -> Result<Result<Duration, Red>> {
         let begin = Instant::now();
         let worker = subject.worker(1);
         let first = self.step.checks.first().map_or("", |check| check.id);
@@ -328,7 +328,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Fails if a server without the library does not work either: then it is not the learner's fault.
-    fn control(&self) -> Said<()> {
+    fn control(&self) -> Result<()> {
         let server = Throwaway::new(&self.installation, &[]).map_err(fault(self.lang))?;
         server.start().map_err(fault(self.lang))?;
         server.connect("postgres").map(drop).map_err(fault(self.lang))
@@ -336,7 +336,7 @@ impl<'a> Bench<'a> {
 
     /// Fails unless the file that the server has loaded is the file that was built. Many libraries have this name: the finished
     /// step's, the variants', the learner's.
-    fn prove(&self, cluster: &Throwaway) -> Said<()> {
+    fn prove(&self, cluster: &Throwaway) -> Result<()> {
         let postmaster = cluster.postmaster().map_err(fault(self.lang))?;
         let Ok(maps) = fs::read_to_string(format!("/proc/{postmaster}/maps")) else { return Ok(()) };
         let file = format!("/{}.so", self.step.name);
@@ -355,7 +355,7 @@ impl<'a> Bench<'a> {
             loaded => {
                 let loaded = loaded.map_or("-".to_owned(), |(_, path)| path);
                 let built = built.display();
-                Err(Trouble::Machine(tr!(
+                Err(Error::Machine(tr!(
                     self.lang,
                     "the server has loaded {loaded}, which is not what was built ({built})",
                     "サーバーが読み込んだ {loaded} は、ビルドしたもの ({built}) と異なります"
@@ -365,13 +365,13 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs checks side by side, and reports them in their order. Stops at the first that fails.
-    fn run(
+    fn run_checks(
         &mut self,
         subject: &Arc<Subject>,
         checks: Vec<&'static Check>,
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Event),
-    ) -> Said<Option<Red>> {
+    ) -> Result<Option<Red>> {
         let (send, receive) = mpsc::channel();
         let next = Arc::new(AtomicUsize::new(0));
         self.stop.store(false, Ordering::Relaxed);
@@ -409,8 +409,8 @@ impl<'a> Bench<'a> {
                     Ok(()) => tell(Event::Passed(id, took)),
                     Err(failed) => {
                         self.stop.store(true, Ordering::Relaxed);
-                        if smells_of_the_machine(&failed.to_string()) {
-                            return Err(Trouble::Machine(failed.text(self.lang)));
+                        if is_machine_fault(&failed.to_string()) {
+                            return Err(Error::Machine(failed.text(self.lang)));
                         }
                         return Ok(Some(self.red(id, failed)));
                     }
@@ -446,7 +446,7 @@ impl<'a> Bench<'a> {
 }
 
 /// Messages that a full disk or a starved system leaves, whatever the worker does.
-fn smells_of_the_machine(text: &str) -> bool {
+fn is_machine_fault(text: &str) -> bool {
     let signs =
         ["No space left on device", "Cannot allocate memory", "Too many open files", "could not create shared memory"];
     signs.iter().any(|sign| text.contains(sign))
@@ -462,13 +462,13 @@ fn compiled(target: &Path) -> bool {
 }
 
 /// Compiles the finished step in the shared target folder, so that everybody has the dependencies from there.
-fn first_build(shell: &Shell, step: &str, major: u16) -> Said<()> {
+fn first_build(shell: &Shell, step: &str, major: u16) -> Result<()> {
     let command = format!("cargo build --quiet --lib -p {step} --no-default-features --features pg{major} 2>&1");
-    let out = shell.command(&command).output().map_err(|error| Trouble::Machine(error.to_string()))?;
+    let out = shell.command(&command).output().map_err(|error| Error::Machine(error.to_string()))?;
     if out.status.success() {
         return Ok(());
     }
-    Err(Trouble::Machine(String::from_utf8_lossy(&out.stdout).trim().to_owned()))
+    Err(Error::Machine(String::from_utf8_lossy(&out.stdout).trim().to_owned()))
 }
 
 /// A section of an ELF file (64 bit, little endian).
@@ -503,19 +503,19 @@ mod tests {
     fn a_library_that_was_not_built_is_noticed() {
         let root = cluster::checkout();
         let steps = step::all(root).unwrap();
-        let mut bench = Bench::open_in("exercises-0", root, &steps[0], "".into(), Lang::En, &mut |_| ()).unwrap();
-        bench.use_finished().unwrap();
-        assert!(bench.build().unwrap().is_none());
-        let subject = Subject::new(bench.installation.clone(), &steps[0].name);
-        assert!(bench.boot(&subject).unwrap().is_ok());
-        let mut bytes = fs::read(bench.library()).unwrap();
+        let mut judge = Judge::open_in("exercises-0", root, &steps[0], "".into(), Lang::En, &mut |_| ()).unwrap();
+        judge.use_finished().unwrap();
+        assert!(judge.build().unwrap().is_none());
+        let subject = Subject::new(judge.installation.clone(), &steps[0].name);
+        assert!(judge.boot(&subject).unwrap().is_ok());
+        let mut bytes = fs::read(judge.library()).unwrap();
         bytes.push(0); // it can be loaded all the same
-        let new = bench.folder.join("other.so");
+        let new = judge.folder.join("other.so");
         fs::write(&new, bytes).unwrap();
-        fs::rename(new, bench.library()).unwrap();
-        match bench.boot(&subject) {
-            Err(trouble @ Trouble::Machine(_)) => {
-                assert!(trouble.show(Lang::En).contains("is not what was built"), "{}", trouble.show(Lang::En));
+        fs::rename(new, judge.library()).unwrap();
+        match judge.boot(&subject) {
+            Err(error @ Error::Machine(_)) => {
+                assert!(error.show(Lang::En).contains("is not what was built"), "{}", error.show(Lang::En));
             }
             _ => panic!("nobody has noticed"),
         }

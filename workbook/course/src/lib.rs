@@ -1,11 +1,11 @@
 //! The steps: what is told about them, their exercises and hints, and the checks that judge a worker.
 
-pub mod build;
+pub mod bilingual;
+pub mod build_dir;
 pub mod checks;
 pub mod compiler;
+pub mod error;
 pub mod judge;
-pub mod said;
 pub mod starter;
 pub mod step;
-pub mod text;
 pub mod variant;

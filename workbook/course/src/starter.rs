@@ -1,7 +1,7 @@
 //! A learner's own copy of a step, made from the finished one: the code between the anchors `hole_ID` is taken out, and the contract
 //! and the stub from `exercise.toml` stand there. One source, so nothing can drift.
 
-use crate::said::{Said, Trouble, machine};
+use crate::error::{Error, Result, machine};
 use crate::step::{Hole, Step};
 use cluster::Lang;
 use cluster::tr;
@@ -223,15 +223,15 @@ pub struct Written {
 
 impl Written {
     /// Puts it where it belongs. Nothing must be there.
-    pub fn place(self) -> Said<()> {
+    pub fn place(self) -> Result<()> {
         let put = fs::rename(self.folder.path().join("copy"), &self.to);
         put.map_err(|error| machine(&self.to, error, self.lang))
     }
 }
 
 /// Writes a copy of the step, which does not take its place yet: where the disk is full, what stands there stays.
-pub fn prepare(step: &Step, open: Open, to: &Path, lang: Lang) -> Said<Written> {
-    let files = files(step, open, lang).map_err(Trouble::Machine)?;
+pub fn prepare(step: &Step, open: Open, to: &Path, lang: Lang) -> Result<Written> {
+    let files = files(step, open, lang).map_err(Error::Machine)?;
     let parent = to.parent().unwrap_or(to);
     let put = || -> std::io::Result<tempfile::TempDir> {
         fs::create_dir_all(parent)?;
@@ -248,13 +248,13 @@ pub fn prepare(step: &Step, open: Open, to: &Path, lang: Lang) -> Said<Written> 
 }
 
 /// Writes a copy of the step into a folder, whole or not at all. The folder must not exist.
-pub fn write(step: &Step, open: Open, to: &Path, lang: Lang) -> Said<()> {
+pub fn write(step: &Step, open: Open, to: &Path, lang: Lang) -> Result<()> {
     prepare(step, open, to, lang)?.place()
 }
 
 /// Makes the learner's folder a workspace of its own, with the versions and settings of the real one, and with what an editor needs
 /// to build there.
-pub fn workspace(root: &Path, target: &Path, cargo_target: &Path, home: &str, lang: Lang) -> Said<()> {
+pub fn workspace(root: &Path, target: &Path, cargo_target: &Path, home: &str, lang: Lang) -> Result<()> {
     let work = crate::step::work(root);
     let put = || -> std::io::Result<()> {
         fs::create_dir_all(work.join(".cargo"))?;

@@ -1,8 +1,8 @@
 //! What a learner is told about the steps: titles, checks, exercises, hints. All of it is in the steps' folders.
 
+use crate::bilingual::Bilingual;
 use crate::checks::{self, Check};
-use crate::said::{Said, Trouble};
-use crate::text::Bilingual;
+use crate::error::{Error, Result};
 use cluster::Lang;
 use cluster::tr;
 use serde::Deserialize;
@@ -181,16 +181,16 @@ pub fn work(root: &Path) -> PathBuf {
 }
 
 /// All steps, in their order.
-pub fn all(root: &Path) -> Said<Vec<Step>> {
-    let read = |(name, checks): (&str, &'static [Check])| Step::read(root, name, checks).map_err(Trouble::Machine);
+pub fn all(root: &Path) -> Result<Vec<Step>> {
+    let read = |(name, checks): (&str, &'static [Check])| Step::read(root, name, checks).map_err(Error::Machine);
     checks::steps().into_iter().map(read).collect()
 }
 
 /// The step that is meant by `3`, `step3` or the full name.
-pub fn find<'a>(steps: &'a [Step], wanted: &str, lang: Lang) -> Said<&'a Step> {
+pub fn find<'a>(steps: &'a [Step], wanted: &str, lang: Lang) -> Result<&'a Step> {
     steps.iter().find(|step| [step.number(), step.short(), &step.name].contains(&wanted)).ok_or_else(|| {
         let names = steps.iter().map(Step::number).collect::<Vec<_>>().join(" ");
-        Trouble::Cannot(
+        Error::Cannot(
             tr!(
                 lang,
                 "there is no step \"{wanted}\"; there are {names}",

@@ -4,8 +4,8 @@
 //! Above the patch stand `major: 19`, if it is wrong on that major only; pairs of `red: CHECK` and `says: WORDS`; below the first of
 //! them `hint: NAME`; then title and lesson in both languages, and an empty line.
 
+use crate::bilingual::Bilingual;
 use crate::checks::{self, Check};
-use crate::text::Bilingual;
 use cluster::throwaway::{Result, run};
 use std::fs;
 use std::path::{Path, PathBuf};

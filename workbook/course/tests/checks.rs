@@ -5,7 +5,7 @@
 mod support;
 
 use cluster::throwaway::{Result, explain};
-use course::build::Shell;
+use course::build_dir::Shell;
 use course::checks::{self, Subject, Tier};
 use libtest_mimic::{Arguments, Trial};
 use std::path::Path;

@@ -911,7 +911,7 @@ fn pg_upgrade(subject: &Subject) -> Result<()> {
     };
     // PostgreSQL without the library: the check says so, and in which file.
     let root = cluster::checkout();
-    let shell = course::build::Shell::of(root, "step7")?;
+    let shell = course::build_dir::Shell::of(root, "step7")?;
     let bare = shell.installation()?;
     let bare = bare.copy_to(&shell.scratch()?.join(format!("without-{}", bare.major)))?;
     // The original may have one: every test of the step installs its library there.

@@ -1,7 +1,7 @@
 //! The example with a driver, a thread and async code in a worker: `cargo test -p course --test driver`.
 
 use cluster::throwaway::{Installation, Mode, Result, Throwaway, gone, limit, signal};
-use course::build::{self, Shell};
+use course::build_dir::{self, Shell};
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ fn installation() -> Result<Arc<Installation>> {
     let shell = Shell::of(root, "step1")?;
     let original = shell.installation()?;
     let copy = original.copy_to(&shell.scratch()?.join(format!("{NAME}-{}", original.major)))?;
-    build::install(&shell, NAME, &root.join("examples").join(NAME), &copy, None)?;
+    build_dir::install(&shell, NAME, &root.join("examples").join(NAME), &copy, None)?;
     Ok(once.insert(Arc::new(copy)).clone())
 }
 

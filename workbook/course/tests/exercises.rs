@@ -3,8 +3,8 @@
 
 use cluster::Lang;
 use course::checks::Tier;
-use course::judge::{Bench, Verdict};
-use course::said::Trouble;
+use course::error::Error;
+use course::judge::{Judge, Verdict};
 use course::starter::{self, Open};
 use course::step::{self, Hole, Step};
 use libtest_mimic::{Arguments, Trial};
@@ -27,8 +27,8 @@ fn main() -> ExitCode {
     let root: &'static Path = cluster::checkout();
     let steps: &'static [Step] = match step::all(root) {
         Ok(steps) => Box::leak(steps.into_boxed_slice()),
-        Err(trouble) => {
-            eprint!("{}", trouble.show(Lang::En));
+        Err(error) => {
+            eprint!("{}", error.show(Lang::En));
             return ExitCode::FAILURE;
         }
     };
@@ -52,21 +52,21 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn words(trouble: &Trouble) -> String {
-    trouble.show(Lang::En)
+fn words(error: &Error) -> String {
+    error.show(Lang::En)
 }
 
 /// With all holes open: no warning, and red at the first hole's check. Both languages' contracts are comments, so one of them is built.
 fn starter(root: &Path, step: &Step, place: &str) -> Result<(), String> {
-    let mut bench = Bench::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ()).map_err(|t| words(&t))?;
-    let source = bench.use_fresh(Open::All).map_err(|t| words(&t))?;
+    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ()).map_err(|t| words(&t))?;
+    let source = judge.use_fresh(Open::All).map_err(|t| words(&t))?;
     for entry in std::fs::read_dir(source.join("src")).map_err(|error| error.to_string())?.flatten() {
         let text = std::fs::read_to_string(entry.path()).map_err(|error| error.to_string())?;
         if text.contains("ANCHOR") {
             return Err(format!("{}: an anchor is left", entry.path().display()));
         }
     }
-    let messages = bench.warnings().map_err(|t| words(&t))?;
+    let messages = judge.warnings().map_err(|t| words(&t))?;
     if !messages.is_empty() {
         return Err(messages);
     }
@@ -89,7 +89,7 @@ fn starter(root: &Path, step: &Step, place: &str) -> Result<(), String> {
     }
     // The checks are in their order, so the first to fail is the first that a hole names.
     let first = step.checks.iter().find(|check| step.holes.iter().any(|hole| hole.red == check.id));
-    match bench.judge(&[Tier::Quick, Tier::Full], &mut |_| ()).map_err(|t| words(&t))? {
+    match judge.verdict(&[Tier::Quick, Tier::Full], &mut |_| ()).map_err(|t| words(&t))? {
         Verdict::Red(red) if first.is_some_and(|first| first.id == red.check) => Ok(()),
         other => Err(format!("expected red at {:?}, seen {other:?}", first.map(|check| check.id))),
     }
@@ -97,13 +97,13 @@ fn starter(root: &Path, step: &Step, place: &str) -> Result<(), String> {
 
 /// With this hole open and no other: red at its check, for the stated reason, with a hint.
 fn open_hole(root: &Path, step: &Step, hole: &Hole, place: &str) -> Result<(), String> {
-    let mut bench = Bench::open_in(place, root, step, "".into(), Lang::En, &mut |_| ()).map_err(|t| words(&t))?;
-    bench.use_fresh(Open::Only(&hole.id)).map_err(|t| words(&t))?;
-    let messages = bench.warnings().map_err(|t| words(&t))?;
+    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::En, &mut |_| ()).map_err(|t| words(&t))?;
+    judge.use_fresh(Open::Only(&hole.id)).map_err(|t| words(&t))?;
+    let messages = judge.warnings().map_err(|t| words(&t))?;
     if !messages.is_empty() {
         return Err(messages);
     }
-    match bench.judge(&[Tier::Quick, Tier::Full], &mut |_| ()).map_err(|t| words(&t))? {
+    match judge.verdict(&[Tier::Quick, Tier::Full], &mut |_| ()).map_err(|t| words(&t))? {
         Verdict::Red(red) if red.check == hole.red && red.seen.contains(&hole.says) && red.hint.is_some() => Ok(()),
         other => Err(format!("expected red at \"{}\" with \"{}\", seen {other:#?}", hole.red, hole.says)),
     }

@@ -3,7 +3,7 @@
 //! A variant is a small change to a finished step that compiles and is wrong. One that passes is a hole in the checks.
 
 use cluster::throwaway::{Result, explain};
-use course::build::{Shell, Workshop};
+use course::build_dir::{BuildDir, Shell};
 use course::checks::{self, Check, Subject, Tier};
 use course::variant::Variant;
 use libtest_mimic::{Arguments, Trial};
@@ -30,13 +30,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// The workshops that nobody uses at the moment.
-type Workshops = Mutex<Vec<Workshop>>;
+/// The build directories that nobody uses at the moment.
+type BuildDirs = Mutex<Vec<BuildDir>>;
 
 fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
     let long = std::env::var_os("WORKBOOK_LONG").is_some();
     let root = cluster::checkout();
-    let workshops = Arc::new(Workshops::default());
+    let build_dirs = Arc::new(BuildDirs::default());
     let mut trials = Vec::new();
     for (step, checks) in checks::all() {
         let mut unproven: Vec<_> = checks.iter().map(|check| check.id).collect();
@@ -46,12 +46,12 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
             if variant.red.is_empty() {
                 continue;
             }
-            let workshops = workshops.clone();
+            let build_dirs = build_dirs.clone();
             trials.push(Trial::test(format!("{step}/{}", variant.name), move || {
-                let workshop = workshops.lock().map_err(|error| error.to_string())?.pop();
-                let workshop = workshop.ok_or("more trials at once than workshops")?;
-                let verdict = judge(root, &workshop, &variant).map_err(|error| explain(&error).into());
-                workshops.lock().map_err(|error| error.to_string())?.push(workshop);
+                let build_dir = build_dirs.lock().map_err(|error| error.to_string())?.pop();
+                let build_dir = build_dir.ok_or("more trials at once than build directories")?;
+                let verdict = judge(root, &build_dir, &variant).map_err(|error| explain(&error).into());
+                build_dirs.lock().map_err(|error| error.to_string())?.push(build_dir);
                 verdict
             }));
         }
@@ -62,24 +62,24 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
     if !arguments.list {
         let shell = Shell::of(root, "step1")?;
         for number in 0..arguments.test_threads.unwrap_or(1) {
-            let workshop = Workshop::open(root, &shell, &format!("variants-{number}"))?;
-            workshops.lock().map_err(|error| error.to_string())?.push(workshop);
+            let build_dir = BuildDir::open(root, &shell, &format!("variants-{number}"))?;
+            build_dirs.lock().map_err(|error| error.to_string())?.push(build_dir);
         }
     }
     Ok(trials)
 }
 
 /// Builds the variant and fails unless its checks refuse it, each for the stated reason.
-fn judge(root: &Path, workshop: &Workshop, variant: &Variant) -> Result<()> {
+fn judge(root: &Path, build_dir: &BuildDir, variant: &Variant) -> Result<()> {
     let shell = match variant.major {
         Some(major) => Shell::on(root, variant.step, major)?,
         None => Shell::of(root, variant.step)?,
     };
     let folder = shell.scratch()?.join("variants").join(format!("{}-{}", variant.step, variant.name));
-    let source = workshop.copy(variant.step, &folder)?;
+    let source = build_dir.copy(variant.step, &folder)?;
     variant.apply(&source)?;
     let installation = shell.installation()?.copy_to(&folder)?;
-    workshop.install(&shell, variant.step, &source, &installation)?;
+    build_dir.install(&shell, variant.step, &source, &installation)?;
     let subject = Subject::new(Arc::new(installation), variant.step);
     let wrong: Vec<_> = variant.red.iter().filter_map(|(check, says)| refusal(&subject, check, says).err()).collect();
     fs::remove_dir_all(&folder)?;

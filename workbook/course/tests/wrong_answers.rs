@@ -4,8 +4,8 @@
 
 use cluster::Lang;
 use course::checks::Tier;
-use course::judge::{Bench, Verdict};
-use course::said::Trouble;
+use course::error::Error;
+use course::judge::{Judge, Verdict};
 use course::step::{self, Step};
 use course::variant::Variant;
 use libtest_mimic::{Arguments, Trial};
@@ -34,8 +34,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn words(trouble: Trouble) -> String {
-    trouble.show(Lang::En)
+fn words(error: Error) -> String {
+    error.show(Lang::En)
 }
 
 fn trials(arguments: &Arguments) -> Result<Vec<Trial>, String> {
@@ -74,11 +74,11 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, String> {
 
 fn refused(root: &Path, step: &Step, wrong: &Variant, place: &str) -> Result<(), String> {
     // What is said in English the variants' own test compares.
-    let mut bench = Bench::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ()).map_err(words)?;
-    let source = bench.use_finished().map_err(words)?;
+    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ()).map_err(words)?;
+    let source = judge.use_finished().map_err(words)?;
     wrong.apply(&source).map_err(|error| error.to_string())?;
-    let verdict = bench.judge(&[Tier::Quick, Tier::Full, Tier::Long], &mut |_| ()).map_err(words)?;
-    bench.rest();
+    let verdict = judge.verdict(&[Tier::Quick, Tier::Full, Tier::Long], &mut |_| ()).map_err(words)?;
+    judge.rest();
     let check = wrong.red[0].0.id;
     match verdict {
         Verdict::Red(red) if red.check == check && red.hint == wrong.hint => {

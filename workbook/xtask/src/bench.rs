@@ -55,7 +55,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let install = |path: &PathBuf| Installation::of(path).map(Arc::new);
     let (ours, original, step7) =
         (install(&arguments.ours)?, install(&arguments.original)?, install(&arguments.step7)?);
-    let mut bench = Bench { effort: arguments.effort, metrics: Vec::new() };
+    let mut bench = Benchmark { effort: arguments.effort, metrics: Vec::new() };
     bench.library(&ours, &original)?;
     bench.start(&ours, &original)?;
     let mut sides = [Side::new("rust", &ours)?, Side::new("c", &original)?];
@@ -287,12 +287,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-struct Bench {
+struct Benchmark {
     effort: usize,
     metrics: Vec<Metric>,
 }
 
-impl Bench {
+impl Benchmark {
     /// So many, as far as the effort goes.
     fn share(&self, number: usize) -> usize {
         (number * self.effort / 100).max(3)

@@ -2,7 +2,7 @@
 //! pgrx defines. Both languages have the same tables (`book/check` compares them), so the English ones are read.
 
 use cluster::throwaway::Result;
-use course::build::Shell;
+use course::build_dir::Shell;
 use regex::Regex;
 use std::collections::HashSet;
 use std::fs;

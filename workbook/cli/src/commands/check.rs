@@ -4,8 +4,8 @@ use crate::learner::Learner;
 use crate::present::{self, Printer, shown};
 use cluster::tr;
 use course::checks::Tier;
-use course::judge::{Bench, Verdict};
-use course::said::{Said, Trouble};
+use course::error::{Error, Result};
+use course::judge::{Judge, Verdict};
 use course::starter::{self, Open};
 
 /// What to check, and how to say it.
@@ -17,7 +17,7 @@ pub struct Options {
     pub json: bool,
 }
 
-pub fn run(learner: &Learner, wanted: Option<&str>, options: Options) -> Said<()> {
+pub fn run(learner: &Learner, wanted: Option<&str>, options: Options) -> Result<()> {
     let step = learner.step(wanted)?;
     let source = if options.finished { step.folder.clone() } else { learner.copy(step)? };
     let mut tiers = vec![Tier::Quick];
@@ -32,12 +32,12 @@ pub fn run(learner: &Learner, wanted: Option<&str>, options: Options) -> Said<()
         let (number, title, path) = (step.number(), step.title.get(learner.lang), shown(&learner.root, &source));
         println!("{}", tr!(learner.lang, "Step {number}, {title}: {path}", "ステップ {number}「{title}」: {path}"));
     }
-    let mut bench = Bench::open(&learner.root, step, source, learner.lang, &mut |event| printer.event(event))?;
+    let mut judge = Judge::open(&learner.root, step, source, learner.lang, &mut |event| printer.event(event))?;
     if options.finished {
-        bench.use_fresh(Open::None)?;
+        judge.use_fresh(Open::None)?;
     }
     let judged = starter::fingerprint(&step.copy(&learner.root));
-    let verdict = bench.judge(&tiers, &mut |event| printer.event(event));
+    let verdict = judge.verdict(&tiers, &mut |event| printer.event(event));
     printer.finish();
     let verdict = verdict?;
     if !options.finished {
@@ -49,6 +49,6 @@ pub fn run(learner: &Learner, wanted: Option<&str>, options: Options) -> Said<()
     }
     match verdict {
         Verdict::Green => Ok(()),
-        _ => Err(Trouble::Red),
+        _ => Err(Error::Red),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::learner::Learner;
 use cluster::tr;
-use course::said::{Said, Trouble, machine};
+use course::error::{Error, Result, machine};
 use course::starter::{self, Open};
 use std::fs;
 use std::io::IsTerminal;
@@ -12,11 +12,11 @@ use std::process::Command;
 /// The signal of a pipe that nobody reads any more.
 const SIGPIPE: i32 = 13;
 
-pub fn run(learner: &Learner, wanted: Option<&str>) -> Said<()> {
+pub fn run(learner: &Learner, wanted: Option<&str>) -> Result<()> {
     let step = learner.step(wanted)?;
     let before = learner.steps.iter().zip(learner.steps.iter().skip(1)).find(|(_, after)| after.name == step.name);
     let Some((before, _)) = before else {
-        return Err(Trouble::Cannot(
+        return Err(Error::Cannot(
             tr!(learner.lang, "there is no step before step 1", "ステップ 1 の前のステップはありません"),
             "cargo workbook diff 2".into(),
         ));
@@ -47,5 +47,5 @@ pub fn run(learner: &Learner, wanted: Option<&str>) -> Said<()> {
         std::process::exit(128 + SIGPIPE); // who reads has had enough: `diff 3 | head`
     }
     // 1 means: there are differences.
-    if status.code().is_some_and(|code| code <= 1) { Ok(()) } else { Err(Trouble::Machine("git diff".into())) }
+    if status.code().is_some_and(|code| code <= 1) { Ok(()) } else { Err(Error::Machine("git diff".into())) }
 }

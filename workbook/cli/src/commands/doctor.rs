@@ -4,7 +4,7 @@
 
 use cluster::process::server_of;
 use cluster::{Lang, tr};
-use course::text::{Bilingual, fill};
+use course::bilingual::{Bilingual, fill};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,30 +53,30 @@ const ROOM_MB: u64 = 1000;
 
 /// Looks at everything, in the order in which it is needed.
 pub fn examine(root: &Path) -> Vec<Finding> {
-    let world = World::look(root);
-    let rules: &[fn(&World) -> Vec<Finding>] = &[
-        World::system,
-        World::rust,
-        World::compiler,
-        World::libclang,
-        World::ps,
-        World::cache_path,
-        World::cache_owner,
-        World::disk,
-        World::cargo_pgrx,
-        World::own_postgresql,
-        World::postgresql,
-        World::root_may_run,
-        World::user,
-        World::localhost,
-        World::port,
-        World::stale_pid,
-        World::preload,
-        World::locale,
-        World::variables,
-        World::progress,
+    let machine = Machine::look(root);
+    let rules: &[fn(&Machine) -> Vec<Finding>] = &[
+        Machine::system,
+        Machine::rust,
+        Machine::compiler,
+        Machine::libclang,
+        Machine::ps,
+        Machine::cache_path,
+        Machine::cache_owner,
+        Machine::disk,
+        Machine::cargo_pgrx,
+        Machine::own_postgresql,
+        Machine::postgresql,
+        Machine::root_may_run,
+        Machine::user,
+        Machine::localhost,
+        Machine::port,
+        Machine::stale_pid,
+        Machine::preload,
+        Machine::locale,
+        Machine::variables,
+        Machine::progress,
     ];
-    rules.iter().flat_map(|rule| rule(&world)).collect()
+    rules.iter().flat_map(|rule| rule(&machine)).collect()
 }
 
 /// Prints the findings and returns whether all is well.
@@ -129,7 +129,7 @@ pub fn show(findings: &[Finding], lang: Lang, json: bool) -> Result<bool, toml::
 }
 
 /// What the scripts make of the environment: asked from the scripts themselves, so that both always agree.
-struct World {
+struct Machine {
     root: PathBuf,
     facts: BTreeMap<String, String>,
 }
@@ -166,7 +166,7 @@ fn version(text: &str) -> Vec<u32> {
     text.split(['.', '-', ' ']).map_while(|part| part.parse().ok()).collect()
 }
 
-impl World {
+impl Machine {
     fn look(root: &Path) -> Self {
         let script = r#"
             cd "$1"; . scripts/lib/common.sh; . scripts/lib/tools.sh

@@ -3,11 +3,11 @@
 use super::check;
 use crate::learner::Learner;
 use crate::progress::{Progress, now};
-use course::said::{Said, Trouble};
+use course::error::{Error, Result};
 use course::starter::Open;
 use course::step::{self, Step};
 
-pub fn run(learner: &Learner, wanted: &str, hole: Option<&str>) -> Said<()> {
+pub fn run(learner: &Learner, wanted: &str, hole: Option<&str>) -> Result<()> {
     let step = step::find(&learner.steps, wanted, learner.lang)?;
     let open = learner.open(step, hole)?; // before anything is built
     let earlier: Vec<_> = learner.steps.iter().take_while(|other| other.name != step.name).collect();
@@ -27,7 +27,7 @@ pub fn run(learner: &Learner, wanted: &str, hole: Option<&str>) -> Said<()> {
         // Its database cluster, with its worker alive in it.
         let environment = learner.environment(before)?;
         cluster::run::start(&environment, learner.lang, true)
-            .map_err(|error| Trouble::Machine(error.show(learner.lang).trim().to_owned()))?;
+            .map_err(|error| Error::Machine(error.show(learner.lang).trim().to_owned()))?;
         Progress::change(&learner.root, learner.lang, |progress| {
             for before in earlier.iter().filter(|before| !solved(before)) {
                 let record = progress.step(&before.name);

@@ -5,18 +5,18 @@ use crate::present::{columns, folded, hint_text, title};
 use crate::progress::Progress;
 use cluster::tr;
 use course::compiler;
-use course::said::{Said, Trouble};
+use course::error::{Error, Result};
 use course::starter;
 use course::step::{Hint, Step};
 
-pub fn run(learner: &Learner, wanted: Option<&str>) -> Said<()> {
+pub fn run(learner: &Learner, wanted: Option<&str>) -> Result<()> {
     let text = more(learner, learner.step(wanted)?, columns())?;
     println!("{}", text);
     Ok(())
 }
 
 /// The hint for what failed last, one level further than before.
-pub fn more(learner: &Learner, step: &Step, columns: usize) -> Said<String> {
+pub fn more(learner: &Learner, step: &Step, columns: usize) -> Result<String> {
     let progress = Progress::read(&learner.root, learner.lang)?;
     let record = progress.steps.get(&step.name).cloned().unwrap_or_default();
     // Without a number it is the step that the learner is at. And a bare number would look like the level.
@@ -30,7 +30,7 @@ pub fn more(learner: &Learner, step: &Step, columns: usize) -> Said<String> {
     let number = step.number();
     let Some(failed) = record.failed else {
         let all_is_well = record.done.is_some() && !learner.changed(step, &record);
-        return Err(Trouble::Cannot(
+        return Err(Error::Cannot(
             match record.checked {
                 0 => tr!(
                     learner.lang,
@@ -50,7 +50,7 @@ pub fn more(learner: &Learner, step: &Step, columns: usize) -> Said<String> {
     let hint = step.hints.iter().find(named).or_else(|| step.hint_for(&failed.check, ""));
     let Some(hint) = hint else {
         let check = &failed.check;
-        return Err(Trouble::Cannot(
+        return Err(Error::Cannot(
             tr!(learner.lang, "there is no hint for the check \"{check}\"", "検査「{check}」のヒントはありません"),
             format!("cargo workbook solution {number} --give-up"),
         ));
@@ -61,7 +61,7 @@ pub fn more(learner: &Learner, step: &Step, columns: usize) -> Said<String> {
     Ok(hint_text(step, heading, hint, level, &more, learner.lang, columns))
 }
 
-fn one_level_more(learner: &Learner, step: &Step, hint: &Hint) -> Said<u8> {
+fn one_level_more(learner: &Learner, step: &Step, hint: &Hint) -> Result<u8> {
     Progress::change(&learner.root, learner.lang, |progress| {
         let level = progress.step(&step.name).hints.entry(hint.name.clone()).or_default();
         *level = (*level + 1).min(3);
@@ -70,7 +70,7 @@ fn one_level_more(learner: &Learner, step: &Step, hint: &Hint) -> Said<u8> {
 }
 
 /// What helps when the copy does not compile: the first error, a word to it, and the hint of the hole in which it is.
-fn compiler_hint(learner: &Learner, step: &Step, error: &str, more: &str, columns: usize) -> Said<String> {
+fn compiler_hint(learner: &Learner, step: &Step, error: &str, more: &str, columns: usize) -> Result<String> {
     let (lang, number) = (learner.lang, step.number());
     let mut all = tr!(
         lang,

@@ -5,9 +5,9 @@ use crate::present::{columns, folded};
 use crate::progress::Progress;
 use cluster::tr;
 use course::checks::Tier;
-use course::said::Said;
+use course::error::Result;
 
-pub fn run(learner: &Learner, json: bool) -> Said<()> {
+pub fn run(learner: &Learner, json: bool) -> Result<()> {
     let progress = Progress::read(&learner.root, learner.lang)?;
     let mut steps = Vec::new();
     for step in &learner.steps {

@@ -4,7 +4,7 @@
 use crate::learner::Learner;
 use cluster::Lang;
 use cluster::tr;
-use course::said::{Said, Trouble, machine};
+use course::error::{Error, Result, machine};
 use course::starter::{self, Open};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -97,13 +97,13 @@ fn camel(name: &str) -> String {
     name.split('_').filter(|part| !part.is_empty()).map(word).collect()
 }
 
-pub fn run(learner: &Learner, wanted: &str) -> Said<()> {
+pub fn run(learner: &Learner, wanted: &str) -> Result<()> {
     let lang = learner.lang;
     // The folder in which the command was typed; cargo itself stays there, too.
     let to = PathBuf::from(wanted);
     let name = to.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if !suitable(&name) {
-        return Err(Trouble::Cannot(
+        return Err(Error::Cannot(
             tr!(
                 lang,
                 "\"{name}\" cannot be the name of an extension, a crate and a schema at once (a-z, 0-9 and _, at most 30, no word of Rust's, not pg_...)",
@@ -115,14 +115,14 @@ pub fn run(learner: &Learner, wanted: &str) -> Said<()> {
     let to = std::path::absolute(&to).map_err(|error| machine(&to, error, lang))?;
     let shown = to.display();
     if to.exists() {
-        return Err(Trouble::Cannot(
+        return Err(Error::Cannot(
             tr!(lang, "{shown} exists already", "{shown} はすでに存在します"),
             format!("cargo workbook new {wanted}_2"),
         ));
     }
     let parent = to.parent().unwrap_or(Path::new("/"));
     if parent.canonicalize().is_ok_and(|parent| parent.starts_with(&learner.root)) {
-        return Err(Trouble::Cannot(
+        return Err(Error::Cannot(
             tr!(lang, "{shown} is inside the workbook", "{shown} はワークブックの中にあります"),
             tr!(
                 lang,
@@ -149,8 +149,8 @@ fn major(learner: &Learner) -> String {
     found.unwrap_or("18").to_owned()
 }
 
-fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Said<()> {
-    let Some(step) = learner.steps.last() else { return Err(Trouble::Machine("steps".into())) };
+fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Result<()> {
+    let Some(step) = learner.steps.last() else { return Err(Error::Machine("steps".into())) };
     let workspace = fs::read_to_string(learner.root.join("Cargo.toml")).map_err(|e| machine("Cargo.toml", e, lang))?;
     let value = |start: &str| workspace.lines().find_map(|line| line.strip_prefix(start)?.strip_suffix('"'));
     let versions = [("pgrx = \"=", "?"), ("postgres = \"", "0.19"), ("rust-version = \"", "?")];
@@ -177,12 +177,12 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Said<()> {
             .iter()
             .fold(text.to_owned(), |text, (key, value)| text.replace(&format!("@{key}@"), value))
     };
-    let put = || -> std::io::Result<Result<(), Trouble>> {
+    let put = || -> std::io::Result<Result<(), Error>> {
         fs::create_dir_all(parent)?;
         let scratch = tempfile::Builder::new().prefix(".new").tempdir_in(parent)?;
         let copy = scratch.path().join(name);
-        if let Err(trouble) = starter::write(step, Open::None, &copy, lang) {
-            return Ok(Err(trouble));
+        if let Err(error) = starter::write(step, Open::None, &copy, lang) {
+            return Ok(Err(error));
         }
         for entry in fs::read_dir(copy.join("src"))?.flatten() {
             let text = renamed(&fs::read_to_string(entry.path())?);

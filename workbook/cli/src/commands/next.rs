@@ -4,12 +4,12 @@ use super::start;
 use crate::learner::Learner;
 use crate::progress::Progress;
 use cluster::tr;
-use course::said::{Said, Trouble};
+use course::error::{Error, Result};
 use course::starter::Open;
 use course::step::Step;
 use std::fs;
 
-pub fn run(learner: &Learner) -> Said<()> {
+pub fn run(learner: &Learner) -> Result<()> {
     let step = learner.step(None)?;
     let progress = Progress::read(&learner.root, learner.lang)?;
     let number = step.number();
@@ -41,7 +41,7 @@ pub fn run(learner: &Learner) -> Said<()> {
                 "{check}   (あきらめて解答を見る場合: cargo workbook solution {number} --give-up)"
             ),
         };
-        return Err(Trouble::Cannot(cause, next));
+        return Err(Error::Cannot(cause, next));
     }
     match after {
         Some(after) if after.copy(&learner.root).exists() => {

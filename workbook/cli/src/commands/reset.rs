@@ -2,9 +2,9 @@
 
 use crate::learner::Learner;
 use crate::progress::Progress;
-use course::said::Said;
+use course::error::Result;
 
-pub fn run(learner: &Learner, wanted: Option<&str>, hole: Option<&str>) -> Said<()> {
+pub fn run(learner: &Learner, wanted: Option<&str>, hole: Option<&str>) -> Result<()> {
     let step = learner.step(wanted)?;
     let open = learner.open(step, hole)?;
     learner.started(step)?;

@@ -1,11 +1,11 @@
 //! `cargo workbook run`: the worker, live, with psql.
 
 use crate::learner::Learner;
-use course::said::{Said, Trouble, machine};
+use course::error::{Error, Result, machine};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-pub fn run(learner: &Learner, wanted: Option<&str>, finished: bool) -> Said<()> {
+pub fn run(learner: &Learner, wanted: Option<&str>, finished: bool) -> Result<()> {
     let step = learner.step(wanted)?;
     if finished {
         // The same as what is typed without `cargo workbook`. psql at the end shall have the terminal: it takes our place.
@@ -14,5 +14,5 @@ pub fn run(learner: &Learner, wanted: Option<&str>, finished: bool) -> Said<()> 
     }
     learner.copy(step)?;
     let environment = learner.environment(step)?;
-    cluster::run::run(&environment, learner.lang).map_err(|error| Trouble::Run(Box::new(error)))
+    cluster::run::run(&environment, learner.lang).map_err(|error| Error::Run(Box::new(error)))
 }

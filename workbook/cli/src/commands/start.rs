@@ -3,15 +3,15 @@
 use crate::learner::Learner;
 use crate::present::shown;
 use cluster::tr;
-use course::said::{Said, Trouble};
+use course::error::{Error, Result};
 use std::fs;
 
-pub fn run(learner: &Learner, wanted: Option<&str>, hole: Option<&str>) -> Said<()> {
+pub fn run(learner: &Learner, wanted: Option<&str>, hole: Option<&str>) -> Result<()> {
     let step = learner.step(wanted)?;
     let open = learner.open(step, hole)?;
     let (copy, number) = (step.copy(&learner.root), step.number());
     if fs::symlink_metadata(&copy).is_ok() {
-        return Err(Trouble::Cannot(
+        return Err(Error::Cannot(
             tr!(
                 learner.lang,
                 "step {number} is started already: {}",

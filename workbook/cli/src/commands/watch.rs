@@ -8,8 +8,8 @@ use cluster::Lang;
 use cluster::tr;
 use course::checks::Tier;
 use course::compiler::plain;
-use course::judge::{Bench, Event, Red, Verdict};
-use course::said::{Said, Trouble, machine};
+use course::error::{Error, Result, machine};
+use course::judge::{self, Judge, Red, Verdict};
 use course::starter;
 use course::step::Step;
 use notify::{Config, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
@@ -28,25 +28,25 @@ use std::time::{Duration, Instant};
 const SETTLED: Duration = Duration::from_millis(80);
 
 /// What the screen is told.
-enum News {
+enum Event {
     Saved,
-    Judging(Event),
+    Judging(judge::Event),
     /// With the fingerprint of what was judged.
-    Verdict(Box<Said<Verdict>>, Option<String>),
+    Verdict(Box<Result<Verdict>>, Option<String>),
 }
 
 /// Keeps the events coming as long as it lives.
-struct Eyes {
+struct FileWatcher {
     _watcher: Box<dyn Watcher>,
     polls: bool,
 }
 
 /// Tells when something below this folder changes.
-fn look_at(folder: &Path, tell: Sender<News>, lang: Lang) -> Said<Eyes> {
+fn watch_folder(folder: &Path, tell: Sender<Event>, lang: Lang) -> Result<FileWatcher> {
     let handler = move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| event.kind.is_modify() || event.kind.is_create() || event.kind.is_remove()) {
             // Nobody listens any more when the screen is closed.
-            let _ = tell.send(News::Saved);
+            let _ = tell.send(Event::Saved);
         }
     };
     // For tests, and for folders of other machines, which send no events.
@@ -55,56 +55,56 @@ fn look_at(folder: &Path, tell: Sender<News>, lang: Lang) -> Said<Eyes> {
         && let Ok(mut watcher) = RecommendedWatcher::new(handler.clone(), Config::default())
         && watcher.watch(folder, RecursiveMode::Recursive).is_ok()
     {
-        return Ok(Eyes { _watcher: Box::new(watcher), polls: false });
+        return Ok(FileWatcher { _watcher: Box::new(watcher), polls: false });
     }
     let config = Config::default().with_poll_interval(Duration::from_secs(1)).with_compare_contents(true);
     let mut watcher = PollWatcher::new(handler, config).map_err(|error| machine(folder, error, lang))?;
     watcher.watch(folder, RecursiveMode::Recursive).map_err(|error| machine(folder, error, lang))?;
-    Ok(Eyes { _watcher: Box::new(watcher), polls: true })
+    Ok(FileWatcher { _watcher: Box::new(watcher), polls: true })
 }
 
 /// Judges in a thread of its own, once for each message.
-fn judge_in_background(learner: &Learner, step: &'static Step, source: PathBuf, tell: Sender<News>) -> Sender<()> {
+fn judge_in_background(learner: &Learner, step: &'static Step, source: PathBuf, tell: Sender<Event>) -> Sender<()> {
     let (ask, asked) = mpsc::channel::<()>();
     let (root, lang, copy) = (learner.root.clone(), learner.lang, source.clone());
     std::thread::spawn(move || {
-        let mut say = |event: Event| drop(tell.send(News::Judging(event)));
-        let mut bench = match Bench::open(&root, step, source, lang, &mut say) {
-            Ok(bench) => bench,
-            Err(trouble) => return drop(tell.send(News::Verdict(Box::new(Err(trouble)), None))),
+        let mut say = |event: judge::Event| drop(tell.send(Event::Judging(event)));
+        let mut judge = match Judge::open(&root, step, source, lang, &mut say) {
+            Ok(judge) => judge,
+            Err(trouble) => return drop(tell.send(Event::Verdict(Box::new(Err(trouble)), None))),
         };
         while asked.recv().is_ok() {
             while asked.try_recv().is_ok() {}
             let judged = starter::fingerprint(&copy);
-            let verdict = bench.judge(&[Tier::Quick, Tier::Full], &mut say);
-            if tell.send(News::Verdict(Box::new(verdict), judged)).is_err() {
+            let verdict = judge.verdict(&[Tier::Quick, Tier::Full], &mut say);
+            if tell.send(Event::Verdict(Box::new(verdict), judged)).is_err() {
                 break;
             }
-            bench.rest();
+            judge.rest();
         }
     });
     ask
 }
 
-pub fn run(learner: &Learner, wanted: Option<&str>, plain: bool) -> Said<()> {
+pub fn run(learner: &Learner, wanted: Option<&str>, plain: bool) -> Result<()> {
     let step = learner.step(wanted)?;
     learner.copy(step)?;
     let source = step.copy(&learner.root);
-    let (tell, news) = mpsc::channel();
-    let eyes = look_at(&source, tell.clone(), learner.lang)?;
+    let (tell, events) = mpsc::channel();
+    let watcher = watch_folder(&source, tell.clone(), learner.lang)?;
     // The step is kept until the process ends: the judging thread uses it.
     let kept: &'static Step = match Step::read(&learner.root, &step.name, step.checks) {
         Ok(step) => Box::leak(Box::new(step)),
-        Err(error) => return Err(Trouble::Machine(error)),
+        Err(error) => return Err(Error::Machine(error)),
     };
     let ask = judge_in_background(learner, kept, source, tell);
-    let mut screen = Screen::new(learner, kept, eyes.polls);
+    let mut screen = Screen::new(learner, kept, watcher.polls);
     if plain || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        return screen.plain(&ask, &news);
+        return screen.plain(&ask, &events);
     }
     // It also puts the terminal back when we panic.
     let mut terminal = ratatui::try_init().map_err(|error| machine("terminal", error, learner.lang))?;
-    let result = screen.run(&mut terminal, &ask, &news);
+    let result = screen.run(&mut terminal, &ask, &events);
     ratatui::restore();
     result
 }
@@ -170,12 +170,12 @@ impl<'a> Screen<'a> {
     }
 
     /// Takes in what has happened. Returns a line for the plain form.
-    fn hear(&mut self, news: News, ask: &Sender<()>) -> Option<String> {
+    fn handle(&mut self, event: Event, ask: &Sender<()>) -> Option<String> {
         let lang = self.lang();
-        match news {
-            News::Saved => None,
-            News::Judging(event) => {
-                if let Event::Passed(check, took) = event {
+        match event {
+            Event::Saved => None,
+            Event::Judging(event) => {
+                if let judge::Event::Passed(check, took) = event {
                     self.passed.push((check, took));
                 }
                 let (status, line) = present::event(self.step, &event, lang);
@@ -184,7 +184,7 @@ impl<'a> Screen<'a> {
                 }
                 line
             }
-            News::Verdict(verdict, judged) => {
+            Event::Verdict(verdict, judged) => {
                 self.busy = false;
                 let took = self.began.elapsed();
                 let line = match *verdict {
@@ -217,7 +217,7 @@ impl<'a> Screen<'a> {
     }
 
     /// Without a screen: a line for each thing that happens, until Ctrl-C.
-    fn plain(&mut self, ask: &Sender<()>, news: &Receiver<News>) -> Said<()> {
+    fn plain(&mut self, ask: &Sender<()>, events: &Receiver<Event>) -> Result<()> {
         let lang = self.lang();
         let copy = shown(&self.learner.root, &self.step.copy(&self.learner.root));
         println!("{}", tr!(lang, "Watching {copy} (Ctrl-C ends it)", "{copy} を監視しています (Ctrl-C で終了します)"));
@@ -225,16 +225,16 @@ impl<'a> Screen<'a> {
             println!("{}", polling(lang));
         }
         self.begin(ask);
-        while let Ok(first) = news.recv() {
-            let mut saved = matches!(first, News::Saved);
-            if let Some(line) = self.hear(first, ask) {
+        while let Ok(first) = events.recv() {
+            let mut saved = matches!(first, Event::Saved);
+            if let Some(line) = self.handle(first, ask) {
                 println!("{line}");
             }
             while saved {
-                match news.recv_timeout(SETTLED) {
-                    Ok(News::Saved) => {}
+                match events.recv_timeout(SETTLED) {
+                    Ok(Event::Saved) => {}
                     Ok(other) => {
-                        if let Some(line) = self.hear(other, ask) {
+                        if let Some(line) = self.handle(other, ask) {
                             println!("{line}");
                         }
                     }
@@ -249,15 +249,15 @@ impl<'a> Screen<'a> {
         Ok(())
     }
 
-    fn run(&mut self, terminal: &mut DefaultTerminal, ask: &Sender<()>, news: &Receiver<News>) -> Said<()> {
+    fn run(&mut self, terminal: &mut DefaultTerminal, ask: &Sender<()>, events: &Receiver<Event>) -> Result<()> {
         let lang = self.lang();
         let mut saved: Option<Instant> = None;
         self.begin(ask);
         loop {
             terminal.draw(|frame| self.draw(frame)).map_err(|error| machine("terminal", error, lang))?;
-            match news.recv_timeout(Duration::from_millis(50)) {
-                Ok(News::Saved) => saved = Some(Instant::now()),
-                Ok(other) => drop(self.hear(other, ask)),
+            match events.recv_timeout(Duration::from_millis(50)) {
+                Ok(Event::Saved) => saved = Some(Instant::now()),
+                Ok(other) => drop(self.handle(other, ask)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -472,7 +472,7 @@ fn polling(lang: Lang) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::{Failed, Progress};
+    use crate::progress::{FailedCheck, Progress};
     use course::step;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -573,7 +573,7 @@ mod tests {
             assert_eq!(screen.key(KeyCode::Char('h'), false), Action::Stay);
             assert!(screen.note.as_ref().is_some_and(|note| note.contains(no_check)), "{:?}", screen.note);
             Progress::change(&learner.root, lang, |progress| {
-                let failed = Failed { check: step.checks[0].id.into(), hint: None };
+                let failed = FailedCheck { check: step.checks[0].id.into(), hint: None };
                 (progress.step(&step.name).failed, progress.step(&step.name).checked) = (Some(failed), 1);
             })
             .unwrap();
@@ -618,12 +618,12 @@ mod tests {
         let mut screen = Screen::new(&learner, step, false);
         let (ask, _asked) = mpsc::channel();
         let verdict = Verdict::DoesNotCompile("error[E0133]: call\n  --> src/lib.rs:1:1\n\n".repeat(30));
-        screen.hear(News::Verdict(Box::new(Ok(verdict)), None), &ask);
+        screen.handle(Event::Verdict(Box::new(Ok(verdict)), None), &ask);
         assert!(text(&look(&mut screen, 80, 24)).contains("doesnotcompile") && screen.compiler.is_some());
         screen.key(KeyCode::Char('h'), false);
         let seen = text(&look(&mut screen, 80, 24));
         assert!(seen.contains("//SAFETY:") && seen.contains("rustc--explainE0133"), "{seen}");
-        screen.hear(News::Verdict(Box::new(Err(Trouble::Machine("no disk".into()))), None), &ask);
+        screen.handle(Event::Verdict(Box::new(Err(Error::Machine("no disk".into()))), None), &ask);
         assert!(text(&look(&mut screen, 80, 24)).contains("cargoworkbookdoctor"));
     }
 }

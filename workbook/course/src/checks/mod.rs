@@ -14,8 +14,8 @@ mod worker_spi;
 
 use cluster::log;
 use cluster::tell;
+use cluster::text::Text;
 use cluster::throwaway::{Installation, Mode, Result, Throwaway, ended, limit, reason, signal, status};
-use cluster::told::Told;
 use postgres::Client;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -152,7 +152,7 @@ impl Subject {
 }
 
 /// Fails with this text if the condition does not hold.
-pub fn expect(server: &Throwaway, condition: bool, what: impl FnOnce() -> Told) -> Result<()> {
+pub fn expect(server: &Throwaway, condition: bool, what: impl FnOnce() -> Text) -> Result<()> {
     if condition { Ok(()) } else { Err(server.failure(what())) }
 }
 

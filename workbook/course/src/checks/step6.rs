@@ -2,8 +2,8 @@
 
 use super::{Check, Subject, Tier, expect, ready, signal_in_wait, stops_within_a_second, total};
 use cluster::tell;
+use cluster::text::Text;
 use cluster::throwaway::{Mode, Result, Throwaway, ended, gone, limit, set_limit, signal};
-use cluster::told::Told;
 use postgres::error::ErrorPosition;
 use postgres::{Client, Statement};
 use std::io::Write;
@@ -398,12 +398,12 @@ fn wakes_however_committed(subject: &Subject) -> Result<()> {
             (client.query_one(asleep, &[&subject.step]).ok()?.get::<_, i64>(0) == 2).then_some(())
         })
     };
-    let at_once = |client: &mut Client, how: Told| -> Result<()> {
+    let at_once = |client: &mut Client, how: Text| -> Result<()> {
         let start = Instant::now();
         total(subject, &server, client)?;
         let took = start.elapsed().as_secs_f64();
         expect(&server, took < 1.0, || {
-            let Told { en, ja } = how;
+            let Text { en, ja } = how;
             tell!(
                 "{en}: counted after {took:.2} s, expected at once",
                 "{ja}: すぐに足されるはずですが、{took:.2} 秒かかりました。"
@@ -511,7 +511,7 @@ fn own_commit(subject: &Subject) -> Result<()> {
     let (server, mut client, pid) = alone(subject, &["deadlock_timeout = '1h'", "autovacuum = off"])?;
     let schema = subject.short();
     let mut other = server.connect("template1")?;
-    let mut until = |what: Told, condition: &str| -> Result<String> {
+    let mut until = |what: Text, condition: &str| -> Result<String> {
         let sql = format!("SELECT wait_event_type FROM pg_stat_activity WHERE {condition}");
         server.eventually(what, limit(), || other.query_opt(&sql, &[]).ok()??.get(0))
     };

@@ -2,8 +2,8 @@
 
 use super::{Check, Subject, Tier, expect, number, ready, refused, total_is};
 use cluster::tell;
+use cluster::text::Text;
 use cluster::throwaway::{Mode, Result, Throwaway, answer, gone, limit, reason, signal};
-use cluster::told::Told;
 use postgres::Client;
 use postgres::error::SqlState;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ fn stops(server: &Throwaway, client: &mut Client, pid: i32) -> Result<()> {
     })
 }
 
-fn some_left() -> Told {
+fn some_left() -> Text {
     tell!("some launched workers did not end", "まだ終了していない動的なワーカーがあります。")
 }
 

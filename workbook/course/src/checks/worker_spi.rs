@@ -2,8 +2,8 @@
 
 use super::{Check, Subject, Tier, expect, no_worker, number, refused, signal_in_wait, stops_within_a_second};
 use cluster::tell;
+use cluster::text::Text;
 use cluster::throwaway::{Mode, Result, Throwaway, gone, limit, reason, signal};
-use cluster::told::Told;
 use postgres::Client;
 
 pub const CHECKS: &[Check] = &[
@@ -204,7 +204,7 @@ fn not_preloaded(subject: &Subject) -> Result<()> {
     }
 }
 
-fn not_ended() -> Told {
+fn not_ended() -> Text {
     tell!("the worker did not end", "ワーカーが終了しませんでした。")
 }
 

@@ -39,7 +39,7 @@ mod session;
 mod steady;
 
 use cluster::throwaway::{Installation, Result, SUPERUSER, Throwaway, gone, limit, run, signal, status};
-use course::build::{self, Shell, Workshop};
+use course::build_dir::{self, BuildDir, Shell};
 use course::variant::Variant;
 use session::Session;
 use std::collections::HashMap;
@@ -242,14 +242,14 @@ impl Stage {
             let _ = fs::remove_file(&note);
             let installation = if variant.is_empty() {
                 let copy = original.copy_to(&folder)?;
-                build::install(&shell, step, &self.root.join("steps").join(step), &copy, None)?;
+                build_dir::install(&shell, step, &self.root.join("steps").join(step), &copy, None)?;
                 copy
             } else {
-                let workshop = Workshop::open(&self.root, &shell, "transcripts")?;
-                let source = workshop.copy(step, &folder)?;
+                let build_dir = BuildDir::open(&self.root, &shell, "transcripts")?;
+                let source = build_dir.copy(step, &folder)?;
                 Variant::named(&self.root, step, variant)?.apply(&source)?;
                 let copy = original.copy_to(&folder)?;
-                workshop.install(&shell, step, &source, &copy)?;
+                build_dir.install(&shell, step, &source, &copy)?;
                 copy
             };
             fs::write(note, made_of)?;

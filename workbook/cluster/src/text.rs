@@ -12,8 +12,8 @@ use std::time::Duration;
 macro_rules! tell {
     ($en:literal, $ja:literal $(, $more:expr)* $(,)?) => {{
         const _: () =
-            assert!($crate::told::fit($en, $ja), "a value is missing in one of the texts, or the second is not Japanese");
-        $crate::told::Told { en: format!($en $(, $more)*), ja: format!($ja $(, $more)*) }
+            assert!($crate::text::fit($en, $ja), "a value is missing in one of the texts, or the second is not Japanese");
+        $crate::text::Text { en: format!($en $(, $more)*), ja: format!($ja $(, $more)*) }
     }};
 }
 
@@ -32,14 +32,14 @@ pub const fn fit(en: &str, ja: &str) -> bool {
 
 /// A sentence in both languages. Without a language it is shown in English.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Text {
     /// English
     pub en: String,
     /// Japanese
     pub ja: String,
 }
 
-impl Told {
+impl Text {
     /// The sentence in this language.
     pub fn get(&self, lang: Lang) -> &str {
         match lang {
@@ -59,25 +59,25 @@ impl Told {
 }
 
 /// What nobody translates: the words of PostgreSQL, of the system, or of a test of ours.
-impl<T: AsRef<str>> From<T> for Told {
+impl<T: AsRef<str>> From<T> for Text {
     fn from(text: T) -> Self {
         Self { en: text.as_ref().to_owned(), ja: text.as_ref().to_owned() }
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.en)
     }
 }
 
-impl std::error::Error for Told {}
+impl std::error::Error for Text {}
 
 /// A failure, and the last lines of the server log at that moment.
 #[derive(Clone, Debug)]
 pub struct Failed {
     /// What has failed.
-    pub what: Told,
+    pub what: Text,
     /// The end of the log; empty if there is none.
     pub log: Vec<String>,
 }
@@ -87,7 +87,7 @@ impl Failed {
     pub fn of(failure: &Failure) -> Self {
         let what = if let Some(failed) = failure.downcast_ref::<Self>() {
             return failed.clone();
-        } else if let Some(told) = failure.downcast_ref::<Told>() {
+        } else if let Some(told) = failure.downcast_ref::<Text>() {
             told.clone()
         } else if let Some(error) = failure.downcast_ref::<postgres::Error>() {
             let why = answer(error);

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The result of a learner's command.
-pub type Said<T> = Result<T, Trouble>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a command has not done what was asked.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum Error {
     /// The learner's worker is not right yet, and they have been told so.
     Red,
     /// The command cannot do that: the cause, and what to type next.
@@ -24,7 +24,7 @@ pub enum Trouble {
     Run(Box<cluster::error::Error>),
 }
 
-impl Trouble {
+impl Error {
     /// 1: not right yet, 2: cannot be done like that, 3: the machine. (0: all is well.)
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code())
@@ -60,6 +60,6 @@ impl Trouble {
 }
 
 /// A file, a folder or a program that fails.
-pub fn machine(what: impl AsRef<Path>, error: impl Display, _: Lang) -> Trouble {
-    Trouble::Machine(format!("{}: {error}", what.as_ref().display()))
+pub fn machine(what: impl AsRef<Path>, error: impl Display, _: Lang) -> Error {
+    Error::Machine(format!("{}: {error}", what.as_ref().display()))
 }

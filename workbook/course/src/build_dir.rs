@@ -1,7 +1,7 @@
 //! Building copies of a step: a learner's, or one with a variant's change, beside the finished one.
 //!
 //! They all make a library of the same name, and cargo leaves a `cdylib` at a place that depends on nothing but the name. So copies
-//! are built in a [`Workshop`], a target folder of its own. What the dependencies have already cost is not paid again: it starts
+//! are built in a [`BuildDir`], a target folder of its own. What the dependencies have already cost is not paid again: it starts
 //! with links to what is compiled, and cargo finds it fresh.
 
 use cluster::throwaway::{Installation, Result, run};
@@ -69,14 +69,14 @@ impl Shell {
 }
 
 /// A target folder for copies of steps, used by one process at a time.
-pub struct Workshop {
+pub struct BuildDir {
     root: PathBuf,
     target: PathBuf,
     _lock: File,
 }
 
-impl Workshop {
-    /// Opens the workshop of this name, and waits for who uses it now.
+impl BuildDir {
+    /// Opens the build directory of this name, and waits for who uses it now.
     pub fn open(root: &Path, shell: &Shell, name: &str) -> Result<Self> {
         let shared = shell.target()?;
         // Below the shared target folder, since hard links do not cross file systems.
@@ -85,13 +85,13 @@ impl Workshop {
         let lock = File::create(target.join("lock"))?;
         lock.lock()?;
         let this = Self { root: root.into(), target, _lock: lock };
-        this.furnish(&shared)?;
+        this.link_dependencies(&shared)?;
         Ok(this)
     }
 
     /// Takes over what is compiled of the dependencies. Libraries are only ever replaced, never changed, so a link is enough. What
     /// cargo and build scripts write into is copied, with its times, which cargo compares.
-    fn furnish(&self, shared: &Path) -> Result<()> {
+    fn link_dependencies(&self, shared: &Path) -> Result<()> {
         if !shared.join("debug/deps").exists() {
             return Ok(()); // nothing is compiled yet
         }
