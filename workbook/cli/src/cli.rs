@@ -32,15 +32,15 @@ fn language(root: &Path) -> (Lang, bool) {
         return (Lang::named(value), true);
     }
     // A file that cannot be read is reported by the command itself.
-    let earlier = Progress::read(root, Lang::En).ok().and_then(|progress| progress.lang);
+    let earlier = Progress::read(root).ok().and_then(|progress| progress.lang);
     (earlier.map_or_else(Lang::from_env, |lang| Lang::named(&lang)), false)
 }
 
 /// Keeps the language that was chosen, for the next command. Where that cannot be written, the choice is for this command only.
 fn remember(root: &Path, lang: Lang) {
     let known = |progress: Progress| progress.lang.as_deref() == Some(lang.name());
-    if !Progress::read(root, lang).is_ok_and(known) {
-        let _ = Progress::change(root, lang, |progress| progress.lang = Some(lang.name().to_owned()));
+    if !Progress::read(root).is_ok_and(known) {
+        let _ = Progress::change(root, |progress| progress.lang = Some(lang.name().to_owned()));
     }
 }
 
@@ -249,7 +249,7 @@ fn carry_out(matches: &ArgMatches, root: &Path, lang: Lang) -> Result<()> {
         return match well {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::Faults),
-            Err(error) => Err(Error::Machine(error.to_string())),
+            Err(error) => Err(Error::Machine(error.to_string().into())),
         };
     }
     let learner = &learner?;

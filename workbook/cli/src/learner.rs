@@ -29,7 +29,7 @@ impl Learner {
         match wanted {
             Some(wanted) => step::find(&self.steps, wanted, self.lang),
             None => {
-                let current = Progress::read(&self.root, self.lang)?.current;
+                let current = Progress::read(&self.root)?.current;
                 Ok(self.steps.iter().find(|step| Some(&step.name) == current.as_ref()).unwrap_or(&self.steps[0]))
             }
         }
@@ -90,7 +90,7 @@ impl Learner {
     /// A fresh copy, at which the learner is from now on.
     pub fn begin(&self, step: &Step, open: Open) -> Result<()> {
         self.renew(step, open)?;
-        Progress::change(&self.root, self.lang, |progress| {
+        Progress::change(&self.root, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
             if record.started == 0 {
@@ -104,11 +104,11 @@ impl Learner {
     /// Writes a copy of the step, and what is around it. What stands in its place is the learner's: it is moved away when the new copy
     /// is whole, and they are told at once where it is, whatever fails after that.
     pub fn renew(&self, step: &Step, open: Open) -> Result<()> {
-        let shell = shell(&self.root, &step.name, self.lang)?;
-        let value = |name: &str| shell.value(name).map_err(|error| Error::Machine(error.to_string()));
-        let target = shell.target().map_err(|error| Error::Machine(error.to_string()))?;
+        let shell = shell(&self.root, &step.name)?;
+        let value = |name: &str| shell.value(name);
+        let target = shell.target()?;
         let home = value("$PGRX_HOME")?;
-        starter::workspace(&self.root, &target.join("workshops/learner"), &target, &home, self.lang)?;
+        starter::workspace(&self.root, &target.join("workshops/learner"), &target, &home)?;
         let copy = step.copy(&self.root);
         let new = starter::prepare(step, open, &copy, self.lang)?;
         if fs::symlink_metadata(&copy).is_ok() {
@@ -132,7 +132,7 @@ impl Learner {
                 "ステップ {number}「{title}」: 自分用のコピーは {copy} です"
             )
         );
-        let files = starter::solutions(step).map_err(Error::Machine)?;
+        let files = starter::solutions(step)?;
         let is_open = |hole: &course::step::Hole| open == Open::All || open == Open::Only(&hole.id);
         for (hole, solution) in step.holes.iter().zip(files).filter(|(hole, _)| is_open(hole)) {
             let (title, minutes, file) = (hole.title.get(self.lang), hole.minutes, solution.file.display());
@@ -170,7 +170,7 @@ impl Learner {
         whole: bool,
         judged: Option<String>,
     ) -> Result<()> {
-        Progress::change(&self.root, self.lang, |progress| {
+        Progress::change(&self.root, |progress| {
             progress.current = Some(step.name.clone());
             let record = progress.step(&step.name);
             record.checked += 1;
@@ -224,15 +224,14 @@ impl Learner {
             to.as_mut_os_string().push("x");
         }
         let moved = fs::create_dir_all(&kept).and_then(|()| fs::rename(step.copy(&self.root), &to));
-        moved.map(|()| to).map_err(|error| machine(step.copy(&self.root), error, self.lang))
+        moved.map(|()| to).map_err(|error| machine(step.copy(&self.root), error))
     }
 
     /// Where the learner's copy of a step is built and run.
     pub fn environment(&self, step: &Step) -> Result<Environment> {
-        let fault = |error: cluster::throwaway::Failure| Error::Machine(error.to_string());
-        let shell = shell(&self.root, &step.name, self.lang)?;
-        let target = shell.target().map_err(fault)?.join("workshops/learner");
-        let mut variables = shell.variables().map_err(fault)?;
+        let shell = shell(&self.root, &step.name)?;
+        let target = shell.target()?.join("workshops/learner");
+        let mut variables = shell.variables()?;
         variables.retain(|(key, _)| key != "CARGO_TARGET_DIR");
         variables.push(("CARGO_TARGET_DIR".into(), target.into()));
         let mut environment = Environment::from_variables(variables).map_err(|error| Error::Run(Box::new(error)))?;

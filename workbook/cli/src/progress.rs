@@ -1,7 +1,6 @@
 //! How far a learner is: `work/progress.json`, by the steps' ids, so that it means the same after a `git pull`.
 
-use cluster::Lang;
-use cluster::tr;
+use cluster::tell;
 use course::error::{Error, Result, machine};
 use course::step::work;
 use serde::{Deserialize, Serialize};
@@ -66,17 +65,17 @@ pub fn now() -> u64 {
 
 impl Progress {
     /// Reads the file. None yet is no progress yet.
-    pub fn read(root: &Path, lang: Lang) -> Result<Self> {
+    pub fn read(root: &Path) -> Result<Self> {
         let path = work(root).join("progress.json");
         match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| unreadable(&path, &error.to_string(), lang)),
+            Ok(text) => serde_json::from_str(&text).map_err(|error| unreadable(&path, &error.to_string())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self { schema: 1, ..Self::default() }),
-            Err(error) => Err(unreadable(&path, &error.to_string(), lang)),
+            Err(error) => Err(unreadable(&path, &error.to_string())),
         }
     }
 
     /// Changes the file. Two at once take turns, and whoever reads finds the old or the new one, never half of it.
-    pub fn change<T>(root: &Path, lang: Lang, change: impl FnOnce(&mut Self) -> T) -> Result<T> {
+    pub fn change<T>(root: &Path, change: impl FnOnce(&mut Self) -> T) -> Result<T> {
         let folder = work(root);
         let write = |progress: &Self| -> std::io::Result<()> {
             let mut file = tempfile::Builder::new().prefix(".progress").tempfile_in(&folder)?;
@@ -87,10 +86,10 @@ impl Progress {
             Ok(())
         };
         let lock = fs::create_dir_all(&folder).and_then(|()| File::create(folder.join(".lock")));
-        let lock = lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(|e| machine(&folder, e, lang))?;
-        let mut progress = Self::read(root, lang)?;
+        let lock = lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(|e| machine(&folder, e))?;
+        let mut progress = Self::read(root)?;
         let value = change(&mut progress);
-        write(&progress).map_err(|e| machine(folder.join("progress.json"), e, lang))?;
+        write(&progress).map_err(|e| machine(folder.join("progress.json"), e))?;
         drop(lock);
         Ok(value)
     }
@@ -101,7 +100,7 @@ impl Progress {
     }
 }
 
-fn unreadable(path: &Path, why: &str, lang: Lang) -> Error {
+fn unreadable(path: &Path, why: &str) -> Error {
     let path = path.display();
-    Error::Machine(tr!(lang, "{path} cannot be read: {why}", "{path} を読み取れません: {why}"))
+    Error::Machine(tell!("{path} cannot be read: {why}", "{path} を読み取れません: {why}").into())
 }

@@ -66,7 +66,7 @@ impl Checkout {
 
     fn change(&self, number: usize, change: impl FnOnce(&mut workbook::progress::Record)) {
         let name = &self.steps[number - 1].name;
-        Progress::change(self.root(), Lang::En, |progress| {
+        Progress::change(self.root(), |progress| {
             progress.current = Some(name.clone());
             change(progress.step(name));
         })

@@ -11,17 +11,14 @@ fn many_at_once_lose_nothing() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..25 {
-                    Progress::change(root.path(), Lang::En, |progress| {
-                        progress.step("step1_registration").checked += 1
-                    })
-                    .unwrap();
+                    Progress::change(root.path(), |progress| progress.step("step1_registration").checked += 1).unwrap();
                     // Whoever reads in between finds a whole file.
-                    Progress::read(root.path(), Lang::En).unwrap();
+                    Progress::read(root.path()).unwrap();
                 }
             });
         }
     });
-    let progress = Progress::read(root.path(), Lang::En).unwrap();
+    let progress = Progress::read(root.path()).unwrap();
     assert_eq!(progress.steps["step1_registration"].checked, 200);
     let left: Vec<_> =
         fs::read_dir(root.path().join("work")).unwrap().flatten().map(|entry| entry.file_name()).collect();
@@ -34,7 +31,7 @@ fn a_file_that_cannot_be_read_is_left_as_it_is() {
     let file = root.path().join("work/progress.json");
     fs::create_dir(root.path().join("work")).unwrap();
     fs::write(&file, "{ half").unwrap();
-    let error = Progress::change(root.path(), Lang::Ja, |_| ()).unwrap_err();
+    let error = Progress::change(root.path(), |_| ()).unwrap_err();
     assert_eq!(error.code(), 3);
     assert!(error.show(Lang::Ja).contains("cargo workbook doctor"), "{}", error.show(Lang::Ja));
     assert_eq!(fs::read_to_string(&file).unwrap(), "{ half");
@@ -46,8 +43,8 @@ fn steps_and_fields_of_another_version_do_no_harm() {
     fs::create_dir(root.path().join("work")).unwrap();
     let text = r#"{"schema": 1, "current": null, "more": 1, "steps": {"step9_later": {"started": 5}, "step1_registration": {"done": 7}}}"#;
     fs::write(root.path().join("work/progress.json"), text).unwrap();
-    Progress::change(root.path(), Lang::En, |progress| progress.step("step1_registration").checked += 1).unwrap();
-    let progress = Progress::read(root.path(), Lang::En).unwrap();
+    Progress::change(root.path(), |progress| progress.step("step1_registration").checked += 1).unwrap();
+    let progress = Progress::read(root.path()).unwrap();
     assert_eq!((progress.steps["step9_later"].started, progress.steps["step1_registration"].done), (5, Some(7)));
 }
 
@@ -56,8 +53,7 @@ fn steps_and_fields_of_another_version_do_no_harm() {
 fn a_reader_finds_the_old_file_or_the_new_one() {
     let root = tempfile::tempdir().unwrap();
     let change = |count: u32| {
-        Progress::change(root.path(), Lang::En, |progress| progress.step("step1_registration").checked = count)
-            .unwrap();
+        Progress::change(root.path(), |progress| progress.step("step1_registration").checked = count).unwrap();
     };
     change(1);
     let path = root.path().join("work/progress.json");

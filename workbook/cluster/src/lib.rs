@@ -5,6 +5,7 @@ mod command;
 pub mod debian;
 pub mod environment;
 pub mod error;
+pub mod failure;
 pub mod lang;
 pub mod log;
 pub mod messages;
@@ -17,9 +18,11 @@ pub mod text;
 pub mod throwaway;
 
 pub use command::Progress;
+pub use failure::Failure;
 pub use lang::Lang;
 pub use origin::Store;
 pub use table::Table;
+pub use text::Text;
 
 use std::path::Path;
 

@@ -2,7 +2,6 @@
 //! a test find the English words, whatever the learner reads.
 
 use crate::messages::Lang;
-use crate::throwaway::{Failure, answer, log_with};
 use std::fmt;
 use std::time::Duration;
 
@@ -71,54 +70,6 @@ impl fmt::Display for Text {
     }
 }
 
-impl std::error::Error for Text {}
-
-/// A failure, and the last lines of the server log at that moment.
-#[derive(Clone, Debug)]
-pub struct Failed {
-    /// What has failed.
-    pub what: Text,
-    /// The end of the log; empty if there is none.
-    pub log: Vec<String>,
-}
-
-impl Failed {
-    /// What is known of this failure.
-    pub fn of(failure: &Failure) -> Self {
-        let what = if let Some(failed) = failure.downcast_ref::<Self>() {
-            return failed.clone();
-        } else if let Some(told) = failure.downcast_ref::<Text>() {
-            told.clone()
-        } else if let Some(error) = failure.downcast_ref::<postgres::Error>() {
-            let why = answer(error);
-            let message = error.as_db_error().map(|db| db.message());
-            let what = tell!("an SQL statement failed: {why}", "SQL 文がエラーになりました: {why}");
-            return Self { what, log: message.map(log_with).unwrap_or_default() };
-        } else {
-            failure.to_string().into()
-        };
-        Self { what, log: Vec::new() }
-    }
-
-    /// All of it in this language.
-    pub fn text(&self, lang: Lang) -> String {
-        let what = self.what.get(lang);
-        if self.log.is_empty() {
-            return what.to_owned();
-        }
-        let heading = tell!("the server log ends with:", "サーバーログの最後の部分:");
-        format!("{what}\n{}\n    {}", heading.get(lang), self.log.join("\n    "))
-    }
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.text(Lang::En))
-    }
-}
-
-impl std::error::Error for Failed {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,14 +86,5 @@ mod tests {
         let told = tell!("no moon", "月が現れませんでした。").within(Duration::from_micros(863_500));
         assert_eq!(told.en, "no moon within 0.9 s");
         assert_eq!(told.ja, "0.9 秒待ちましたが、月が現れませんでした。");
-    }
-
-    #[test]
-    fn the_log_follows_what_has_failed() {
-        let failure: Failure =
-            Failed { what: tell!("no moon", "月がありません。"), log: vec!["LOG:  night".into()] }.into();
-        let failed = Failed::of(&failure);
-        assert_eq!(failed.text(Lang::En), "no moon\nthe server log ends with:\n    LOG:  night");
-        assert_eq!(failed.text(Lang::Ja), "月がありません。\nサーバーログの最後の部分:\n    LOG:  night");
     }
 }

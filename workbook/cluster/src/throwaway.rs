@@ -4,13 +4,13 @@
 //! The official tools do the work: `initdb`, `pg_ctl`, `pg_basebackup`. pgtemp 0.7 was looked at first: it starts a server and
 //! removes it, but it cannot restart, crash or promote one, has no standby, and brings an asynchronous runtime.
 
-use crate::messages::Lang;
+use crate::failure::{Failure, Logs, Result, answer};
 use crate::tell;
-use crate::text::{Failed, Text};
+use crate::text::Text;
 use postgres::{Client, Config, NoTls};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -49,12 +49,6 @@ const NUDGE: Duration = Duration::from_secs(1);
 
 /// The name of the superuser in every throw-away cluster, whoever runs the test.
 pub const SUPERUSER: &str = "postgres";
-
-/// What went wrong, with what the server has to say about it.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// The result of everything here.
-pub type Result<T> = std::result::Result<T, Failure>;
 
 /// An installed PostgreSQL.
 #[derive(Clone, Debug)]
@@ -153,6 +147,7 @@ pub struct Throwaway {
     installation: Arc<Installation>,
     dir: TempDir,
     guard: Guard,
+    logs: Logs,
 }
 
 impl Throwaway {
@@ -165,6 +160,12 @@ impl Throwaway {
         Ok(this)
     }
 
+    /// The same, whose log is kept among these when it is gone.
+    pub fn keep_log(mut self, logs: &Logs) -> Self {
+        self.logs = logs.clone();
+        self
+    }
+
     fn empty(installation: &Arc<Installation>) -> Result<Self> {
         let base = base()?;
         let chosen = std::env::var(CLUSTERS).ok();
@@ -174,7 +175,7 @@ impl Throwaway {
         let dir = tempfile::Builder::new().prefix("c").rand_bytes(5).tempdir_in(base)?;
         give_to_server(dir.path())?;
         let guard = Guard::new(installation, dir.path())?;
-        Ok(Self { installation: installation.clone(), dir, guard })
+        Ok(Self { installation: installation.clone(), dir, guard, logs: Logs::default() })
     }
 
     /// Adds lines to the configuration. They count from the next start or reload on.
@@ -219,7 +220,7 @@ impl Throwaway {
 
     /// A failure with the last lines of the server log below it.
     pub fn failure(&self, what: impl Into<Text>) -> Failure {
-        Failed { what: what.into(), log: tail(&self.log()) }.into()
+        Failure::new(what, tail(&self.log()))
     }
 
     /// Starts the server and waits until it accepts connections (or, a standby without them, until it runs).
@@ -300,7 +301,7 @@ impl Throwaway {
     }
 
     fn backup(&self, wal: &str) -> Result<Throwaway> {
-        let standby = Self::empty(&self.installation)?;
+        let standby = Self::empty(&self.installation)?.keep_log(&self.logs);
         let source = format!("host={} port=5432 user={SUPERUSER}", self.dir.path().display());
         fs::DirBuilder::new().mode(0o700).create(standby.data())?;
         give_to_server(&standby.data())?;
@@ -405,25 +406,10 @@ fn tail(log: &str) -> Vec<String> {
     lines[lines.len().saturating_sub(25)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
-thread_local! {
-    /// The ends of the logs of the clusters that are gone, the latest last. An error that an SQL statement has met knows no cluster.
-    static LOGS: RefCell<Vec<Vec<String>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The end of the log in which the server has written this message, of the clusters that this thread had last.
-pub fn log_with(message: &str) -> Vec<String> {
-    let has = |log: &&Vec<String>| log.iter().any(|line| line.contains(message));
-    LOGS.with_borrow(|logs| logs.iter().rev().find(has).cloned()).unwrap_or_default()
-}
-
 impl Drop for Throwaway {
     fn drop(&mut self) {
         let log = self.log();
-        LOGS.with_borrow_mut(|logs| {
-            logs.push(tail(&log));
-            let old = logs.len().saturating_sub(2); // a check has at most two clusters
-            logs.drain(..old);
-        });
+        self.logs.keep(tail(&log));
         let trap = log.lines().find(|line| line.starts_with("TRAP:")).map(str::to_owned);
         self.guard.clean_up();
         // A PostgreSQL with assertions goes through recovery after one that failed: a check that expects a crash would not notice.
@@ -520,7 +506,7 @@ fn own_folder(above: &str) -> Result<PathBuf> {
         "{base} is not a folder of yours; remove it: sudo rm -r {base}",
         "{base} はあなたのフォルダーではありません。削除してください: sudo rm -r {base}"
     );
-    Err(Failed { what, log: Vec::new() }.into())
+    Err(what.into())
 }
 
 static SWEPT: std::sync::Once = std::sync::Once::new();
@@ -676,31 +662,6 @@ fn cmdline(pid: i32) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\0', ' ']).to_owned())
 }
 
-/// A failure in English words: of an error of the server, what the server has said.
-pub fn explain(failure: &Failure) -> String {
-    Failed::of(failure).text(Lang::En)
-}
-
-/// All that the server has answered: the reason, and what it has added.
-pub fn answer(error: &postgres::Error) -> String {
-    let mut text = reason(error);
-    let db = error.as_db_error();
-    for (name, more) in [("DETAIL", db.and_then(|db| db.detail())), ("HINT", db.and_then(|db| db.hint()))] {
-        if let Some(more) = more {
-            text += &format!("\n{name}:  {more}");
-        }
-    }
-    text
-}
-
-/// What the server has answered, or why there was no answer.
-pub fn reason(error: &postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} {}: {}", db.severity(), db.code().code(), db.message()),
-        None => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -724,7 +685,7 @@ mod tests {
         fs::remove_dir(&ours).unwrap();
         std::os::unix::fs::symlink("/tmp", &ours).unwrap();
         let error = own_folder(above.path().to_str().unwrap()).unwrap_err();
-        let text = Failed::of(&error).text(Lang::En);
+        let text = error.to_string();
         assert!(text.contains("is not a folder of yours; remove it: sudo rm -r"), "{text}");
     }
 }

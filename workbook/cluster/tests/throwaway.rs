@@ -1,8 +1,9 @@
 //! The throw-away clusters themselves: start, crash, standby, and nothing left behind.
 
 use cluster::Lang;
-use cluster::text::Failed;
-use cluster::throwaway::{Installation, Mode, Result, Throwaway, gone, limit, signal};
+use cluster::failure::Logs;
+use cluster::failure::Result;
+use cluster::throwaway::{Installation, Mode, Throwaway, gone, limit, signal};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -84,14 +85,16 @@ fn a_wait_ends_with_the_log() -> Result<()> {
 #[test]
 fn an_sql_error_is_shown_with_the_log() -> Result<()> {
     let installation = installation()?;
+    let logs = Logs::default();
     let fails = || -> Result<()> {
-        let (one, other) = (Throwaway::new(&installation, &[])?, Throwaway::new(&installation, &[])?);
+        let new = || Ok::<_, cluster::Failure>(Throwaway::new(&installation, &[])?.keep_log(&logs));
+        let (one, other) = (new()?, new()?);
         one.start()?;
         other.start()?;
         let mut client = one.connect("postgres")?;
         Ok(client.batch_execute("DO $$ BEGIN RAISE 'no moon' USING DETAIL = 'Clouds.', HINT = 'Wait.'; END $$")?)
     };
-    let failed = Failed::of(&fails().expect_err("it raises an error"));
+    let failed = logs.complete(fails().expect_err("it raises an error"));
     let answer = "ERROR P0001: no moon\nDETAIL:  Clouds.\nHINT:  Wait.";
     assert_eq!(failed.what.get(Lang::En), format!("an SQL statement failed: {answer}"));
     assert_eq!(failed.what.get(Lang::Ja), format!("SQL 文がエラーになりました: {answer}"));

@@ -4,7 +4,8 @@
 //! are built in a [`BuildDir`], a target folder of its own. What the dependencies have already cost is not paid again: it starts
 //! with links to what is compiled, and cargo finds it fresh.
 
-use cluster::throwaway::{Installation, Result, run};
+use cluster::failure::Result;
+use cluster::throwaway::{Installation, run};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,7 @@
 //! What can go wrong in a learner's command, and its exit code.
 
-use cluster::Lang;
-use cluster::tr;
-use std::fmt::Display;
+use cluster::{Failure, Lang, tr};
+use std::fmt::{self, Display};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,7 +18,7 @@ pub enum Error {
     /// The doctor has found something, and has said so.
     Faults,
     /// Something is wrong with the machine, not with what the learner has written.
-    Machine(String),
+    Machine(Failure),
     /// The step's server is not there, or not its worker.
     Run(Box<cluster::error::Error>),
 }
@@ -47,7 +46,8 @@ impl Error {
             Self::Cannot(cause, next) => {
                 tr!(lang, "error: {cause}\n  next: {next}\n", "エラー: {cause}\n  次の操作: {next}\n")
             }
-            Self::Machine(cause) => {
+            Self::Machine(failure) => {
+                let cause = failure.text(lang);
                 let next = "cargo workbook doctor";
                 tr!(
                     lang,
@@ -59,7 +59,20 @@ impl Error {
     }
 }
 
+/// In English, for tests.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.show(Lang::En))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Machine(failure)
+    }
+}
+
 /// A file, a folder or a program that fails.
-pub fn machine(what: impl AsRef<Path>, error: impl Display, _: Lang) -> Error {
-    Error::Machine(format!("{}: {error}", what.as_ref().display()))
+pub fn machine(what: impl AsRef<Path>, error: impl Display) -> Error {
+    Error::Machine(format!("{}: {error}", what.as_ref().display()).into())
 }

@@ -2,14 +2,14 @@
 
 use crate::build_dir::{BuildDir, Shell};
 use crate::checks::{Check, Subject, Tier};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, machine};
 use crate::starter::{self, Open};
 use crate::step::Step;
 use cluster::Lang;
+use cluster::failure::Failure;
 use cluster::log;
-use cluster::text::Failed;
+use cluster::tell;
 use cluster::throwaway::{self, Installation, Throwaway, no_line};
-use cluster::{tell, tr};
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -92,22 +92,18 @@ pub struct Judge<'a> {
     stop: Arc<AtomicBool>,
 }
 
-/// An error of the machinery: not the learner's.
-fn fault(lang: Lang) -> impl Fn(throwaway::Failure) -> Error {
-    move |failure| Error::Machine(Failed::of(&failure).text(lang))
-}
-
 /// The environment of a step.
-pub fn shell(root: &Path, step: &str, lang: Lang) -> Result<Shell> {
+pub fn shell(root: &Path, step: &str) -> Result<Shell> {
     Shell::of(root, step).map_err(|error| {
         // The script has said the cause and the next command already.
         let text = error.to_string();
         let text = text.trim().trim_start_matches("error: ").trim_start_matches("エラー: ").to_owned();
-        Error::Machine(if text.is_empty() {
-            tr!(lang, "scripts/lib failed", "scripts/lib が失敗しました")
+        let text = if text.is_empty() {
+            tell!("scripts/lib failed", "scripts/lib が失敗しました")
         } else {
-            text
-        })
+            text.into()
+        };
+        Error::Machine(text.into())
     })
 }
 
@@ -126,9 +122,9 @@ impl<'a> Judge<'a> {
         lang: Lang,
         tell: &mut dyn FnMut(Event),
     ) -> Result<Self> {
-        let shell = shell(root, &step.name, lang)?;
-        let original = shell.installation().map_err(fault(lang))?;
-        let shared = shell.target().map_err(fault(lang))?;
+        let shell = shell(root, &step.name)?;
+        let original = shell.installation()?;
+        let shared = shell.target()?;
         if !compiled(&shared) {
             tell(Event::FirstBuild);
             first_build(&shell, &step.name, original.major)?;
@@ -137,14 +133,14 @@ impl<'a> Judge<'a> {
         if lock.is_ok_and(|lock| lock.try_lock().is_err()) {
             tell(Event::Waiting);
         }
-        let build_dir = BuildDir::open(root, &shell, place).map_err(fault(lang))?;
-        let folder = shell.scratch().map_err(fault(lang))?.join(format!("{place}/{}-{}", step.name, original.major));
+        let build_dir = BuildDir::open(root, &shell, place)?;
+        let folder = shell.scratch()?.join(format!("{place}/{}-{}", step.name, original.major));
         let bin = folder.join("pg").join(original.major.to_string()).join("bin/pg_config");
         let installation = match Installation::of(&bin) {
             Ok(copy) if copy.version == original.version && folder.join("whole").exists() => copy,
             _ => {
-                let copy = original.copy_to(&folder).map_err(fault(lang))?;
-                fs::write(folder.join("whole"), &copy.version).map_err(|error| fault(lang)(error.into()))?;
+                let copy = original.copy_to(&folder)?;
+                fs::write(folder.join("whole"), &copy.version).map_err(|error| machine(&folder, error))?;
                 copy
             }
         };
@@ -170,19 +166,19 @@ impl<'a> Judge<'a> {
 
     /// Judges the finished step as it is, in a copy of its own. Returns its folder.
     pub fn use_finished(&mut self) -> Result<PathBuf> {
-        self.source = self.build_dir.copy(&self.step.name, &self.folder.join("fresh")).map_err(fault(self.lang))?;
+        self.source = self.build_dir.copy(&self.step.name, &self.folder.join("fresh"))?;
         Ok(self.source.clone())
     }
 
     /// Judges not the learner's copy but a fresh one, with these holes open. Returns its folder.
     pub fn use_fresh(&mut self, open: Open) -> Result<PathBuf> {
         let folder = self.folder.join("fresh");
-        self.source = self.build_dir.copy(&self.step.name, &folder).map_err(fault(self.lang))?;
+        self.source = self.build_dir.copy(&self.step.name, &folder)?;
         let sources = self.source.join("src");
         let copy = folder.join("copy");
         starter::write(self.step, open, &copy, self.lang)?;
         let put = fs::remove_dir_all(&sources).and_then(|()| fs::rename(copy.join("src"), &sources));
-        put.map_err(|error| crate::error::machine(&sources, error, self.lang))?;
+        put.map_err(|error| machine(&sources, error))?;
         Ok(self.source.clone())
     }
 
@@ -194,7 +190,7 @@ impl<'a> Judge<'a> {
             return Ok(Verdict::DoesNotCompile(text));
         }
         tell(Event::Built(begin.elapsed()));
-        let subject = Arc::new(Subject::new(self.installation.clone(), &self.step.name));
+        let subject = Subject::new(self.installation.clone(), &self.step.name);
         let booted = match self.boot(&subject)? {
             Ok(took) => took,
             Err(red) => return Ok(Verdict::Red(red)),
@@ -205,7 +201,7 @@ impl<'a> Judge<'a> {
             let limit = (*tier == Tier::Quick && !chosen).then_some(PATIENCE.max(booted * 8));
             let checks: Vec<_> = self.step.checks.iter().filter(|check| check.tier == *tier).collect();
             tell(Event::Tier(*tier, checks.len()));
-            if let Some(red) = self.run_checks(&subject, checks, limit, tell)? {
+            if let Some(red) = self.run_checks(checks, limit, tell)? {
                 return Ok(Verdict::Red(red));
             }
             if *tier == Tier::Quick {
@@ -219,7 +215,7 @@ impl<'a> Judge<'a> {
     pub fn warnings(&self) -> Result<String> {
         match self.compile("never")? {
             (true, text) => Ok(text),
-            (false, text) => Err(Error::Machine(text)),
+            (false, text) => Err(Error::Machine(text.into())),
         }
     }
 
@@ -230,7 +226,7 @@ impl<'a> Judge<'a> {
             self.installation.major
         ));
         command.env("SOURCE", &self.source).env("OWN_TARGET", &self.target);
-        let out = command.output().map_err(|error| Error::Machine(error.to_string()))?;
+        let out = command.output().map_err(|error| Error::Machine(error.into()))?;
         Ok((out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned()))
     }
 
@@ -247,7 +243,7 @@ impl<'a> Judge<'a> {
             let theirs =
                 text.contains(&format!("could not compile `{}`", self.step.name)) && !text.contains("linking with");
             let room = text.contains("No space left on device");
-            return if theirs && !room { Ok(Some(text)) } else { Err(Error::Machine(text.trim().to_owned())) };
+            return if theirs && !room { Ok(Some(text)) } else { Err(Error::Machine(text.trim().into())) };
         }
         self.install()?;
         Ok(None)
@@ -258,7 +254,7 @@ impl<'a> Judge<'a> {
     fn install(&self) -> Result<()> {
         let name = &self.step.name;
         let built = self.target.join(format!("debug/lib{name}.so"));
-        let bytes = fs::read(&built).map_err(|error| crate::error::machine(&built, error, self.lang))?;
+        let bytes = fs::read(&built).map_err(|error| machine(&built, error))?;
         let control = fs::read(self.source.join(format!("{name}.control"))).unwrap_or_default();
         let manifest = fs::read(self.source.join("Cargo.toml")).unwrap_or_default();
         let mut hash = DefaultHasher::new();
@@ -270,11 +266,11 @@ impl<'a> Judge<'a> {
             // A new file in its place: one that is loaded must not change.
             let (new, installed) = (self.folder.join("new.so"), self.library());
             let put = fs::write(&new, &bytes).and_then(|()| fs::rename(&new, &installed));
-            return put.map_err(|error| crate::error::machine(&installed, error, self.lang));
+            return put.map_err(|error| machine(&installed, error));
         }
         let _ = fs::remove_file(&stamp);
-        self.build_dir.install(&self.shell, name, &self.source, &self.installation).map_err(fault(self.lang))?;
-        fs::write(&stamp, now).map_err(|error| crate::error::machine(&stamp, error, self.lang))
+        self.build_dir.install(&self.shell, name, &self.source, &self.installation)?;
+        fs::write(&stamp, now).map_err(|error| machine(&stamp, error))
     }
 
     /// The installed library.
@@ -285,7 +281,7 @@ impl<'a> Judge<'a> {
     /// Starts a server, proves that it has loaded what was built, and waits until worker 1 has reported itself. A worker that
     /// cannot do that any more is noticed at once.
     fn boot(&mut self, subject: &Subject) -> Result<Result<Duration, Red>> {
-        let cluster = subject.cluster(&[]).map_err(fault(self.lang))?;
+        let cluster = subject.cluster(&[])?;
         let booted = self.boot_on(&cluster, subject);
         // The server's end takes as long as its start, and the checks need not wait for it.
         self.running.push(std::thread::spawn(move || drop(cluster)));
@@ -298,12 +294,12 @@ impl<'a> Judge<'a> {
         let first = self.step.checks.first().map_or("", |check| check.id);
         let red = |cluster: &Throwaway| {
             let missing = no_line(&format!("{worker}: started")).within(begin.elapsed());
-            self.red(first, Failed::of(&cluster.failure(missing)))
+            self.red(first, cluster.failure(missing))
         };
         if let Err(error) = cluster.start() {
             // Does one without the library start?
             self.control()?;
-            return Ok(Err(self.red(first, Failed::of(&error))));
+            return Ok(Err(self.red(first, error)));
         }
         self.prove(cluster)?;
         let report = format!("{worker}: started");
@@ -329,15 +325,15 @@ impl<'a> Judge<'a> {
 
     /// Fails if a server without the library does not work either: then it is not the learner's fault.
     fn control(&self) -> Result<()> {
-        let server = Throwaway::new(&self.installation, &[]).map_err(fault(self.lang))?;
-        server.start().map_err(fault(self.lang))?;
-        server.connect("postgres").map(drop).map_err(fault(self.lang))
+        let server = Throwaway::new(&self.installation, &[])?;
+        server.start()?;
+        Ok(server.connect("postgres").map(drop)?)
     }
 
     /// Fails unless the file that the server has loaded is the file that was built. Many libraries have this name: the finished
     /// step's, the variants', the learner's.
     fn prove(&self, cluster: &Throwaway) -> Result<()> {
-        let postmaster = cluster.postmaster().map_err(fault(self.lang))?;
+        let postmaster = cluster.postmaster()?;
         let Ok(maps) = fs::read_to_string(format!("/proc/{postmaster}/maps")) else { return Ok(()) };
         let file = format!("/{}.so", self.step.name);
         let loaded = maps.lines().find(|line| line.trim_end_matches(" (deleted)").ends_with(&file)).map(|line| {
@@ -355,11 +351,11 @@ impl<'a> Judge<'a> {
             loaded => {
                 let loaded = loaded.map_or("-".to_owned(), |(_, path)| path);
                 let built = built.display();
-                Err(Error::Machine(tr!(
-                    self.lang,
+                Err(Failure::from(tell!(
                     "the server has loaded {loaded}, which is not what was built ({built})",
                     "サーバーが読み込んだ {loaded} は、ビルドしたもの ({built}) と異なります"
-                )))
+                ))
+                .into())
             }
         }
     }
@@ -367,7 +363,6 @@ impl<'a> Judge<'a> {
     /// Runs checks side by side, and reports them in their order. Stops at the first that fails.
     fn run_checks(
         &mut self,
-        subject: &Arc<Subject>,
         checks: Vec<&'static Check>,
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Event),
@@ -376,21 +371,19 @@ impl<'a> Judge<'a> {
         let next = Arc::new(AtomicUsize::new(0));
         self.stop.store(false, Ordering::Relaxed);
         for _ in 0..SIDE_BY_SIDE.min(checks.len()) {
-            let (subject, checks, next, send, stop) =
-                (subject.clone(), checks.clone(), next.clone(), send.clone(), self.stop.clone());
+            let (installation, step) = (self.installation.clone(), self.step.name.clone());
+            let (checks, next, send, stop) = (checks.clone(), next.clone(), send.clone(), self.stop.clone());
             self.running.push(std::thread::spawn(move || {
                 throwaway::set_limit(limit);
                 while !stop.load(Ordering::Relaxed) {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(check) = checks.get(place) else { break };
                     let begin = Instant::now();
-                    let result = std::panic::catch_unwind(|| (check.run)(&subject));
+                    let subject = Subject::new(installation.clone(), &step);
+                    let result = std::panic::catch_unwind(|| check.judge(&subject));
                     let result = match result {
-                        Ok(result) => result.map_err(|failure| Failed::of(&failure)),
-                        Err(_) => {
-                            let what = tell!("the check itself has failed", "検査そのものが失敗しました。");
-                            Err(Failed { what, log: Vec::new() })
-                        }
+                        Ok(result) => result,
+                        Err(_) => Err(tell!("the check itself has failed", "検査そのものが失敗しました。").into()),
                     };
                     if send.send((place, result, begin.elapsed())).is_err() {
                         break;
@@ -410,7 +403,7 @@ impl<'a> Judge<'a> {
                     Err(failed) => {
                         self.stop.store(true, Ordering::Relaxed);
                         if is_machine_fault(&failed.to_string()) {
-                            return Err(Error::Machine(failed.text(self.lang)));
+                            return Err(Error::Machine(failed));
                         }
                         return Ok(Some(self.red(id, failed)));
                     }
@@ -432,7 +425,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn red(&self, check: &'static str, failed: Failed) -> Red {
+    fn red(&self, check: &'static str, failed: Failure) -> Red {
         // The hints know the English words.
         let hint = self.step.hint_for(check, &failed.to_string()).map(|hint| hint.name.clone());
         let log = failed.log.iter().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
@@ -464,11 +457,11 @@ fn compiled(target: &Path) -> bool {
 /// Compiles the finished step in the shared target folder, so that everybody has the dependencies from there.
 fn first_build(shell: &Shell, step: &str, major: u16) -> Result<()> {
     let command = format!("cargo build --quiet --lib -p {step} --no-default-features --features pg{major} 2>&1");
-    let out = shell.command(&command).output().map_err(|error| Error::Machine(error.to_string()))?;
+    let out = shell.command(&command).output().map_err(|error| Error::Machine(error.into()))?;
     if out.status.success() {
         return Ok(());
     }
-    Err(Error::Machine(String::from_utf8_lossy(&out.stdout).trim().to_owned()))
+    Err(Error::Machine(String::from_utf8_lossy(&out.stdout).trim().into()))
 }
 
 /// A section of an ELF file (64 bit, little endian).

@@ -1,10 +1,10 @@
 //! A learner's own copy of a step, made from the finished one: the code between the anchors `hole_ID` is taken out, and the contract
 //! and the stub from `exercise.toml` stand there. One source, so nothing can drift.
 
-use crate::error::{Error, Result, machine};
+use crate::error::{Result, machine};
 use crate::step::{Hole, Step};
-use cluster::Lang;
 use cluster::tr;
+use cluster::{Lang, failure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -48,7 +48,7 @@ fn anchor<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 }
 
 /// The files of the step that a copy has, relative to its folder, with their contents.
-fn files(step: &Step, open: Open, lang: Lang) -> Result<BTreeMap<PathBuf, String>, String> {
+fn files(step: &Step, open: Open, lang: Lang) -> failure::Result<BTreeMap<PathBuf, String>> {
     let mut files = BTreeMap::new();
     let read = |path: PathBuf| {
         let text = fs::read_to_string(step.folder.join(&path)).map_err(|e| format!("{}: {e}", path.display()));
@@ -56,13 +56,13 @@ fn files(step: &Step, open: Open, lang: Lang) -> Result<BTreeMap<PathBuf, String
     };
     files.extend([read("Cargo.toml".into())?, read(format!("{}.control", step.name).into())?]);
     let mut seen = Vec::new();
-    let sources = fs::read_dir(step.folder.join("src")).map_err(|error| error.to_string())?;
+    let sources = fs::read_dir(step.folder.join("src"))?;
     for entry in sources.flatten() {
         let (path, text) = read(Path::new("src").join(entry.file_name()))?;
         files.insert(path, opened(&text, step, open, lang, &mut seen));
     }
     match step.holes.iter().find(|hole| !seen.contains(&hole.id)) {
-        Some(hole) => Err(format!("{}: there is no anchor hole_{}", step.folder.display(), hole.id)),
+        Some(hole) => Err(format!("{}: there is no anchor hole_{}", step.folder.display(), hole.id).into()),
         None => Ok(files),
     }
 }
@@ -98,10 +98,10 @@ fn opened(text: &str, step: &Step, open: Open, lang: Lang, seen: &mut Vec<String
 }
 
 /// What belongs into the holes of a step, in the order of the exercise.
-pub fn solutions(step: &Step) -> Result<Vec<Solution>, String> {
+pub fn solutions(step: &Step) -> failure::Result<Vec<Solution>> {
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(step.folder.join("src")).map_err(|error| error.to_string())?.flatten() {
-        let text = fs::read_to_string(entry.path()).map_err(|error| error.to_string())?;
+    for entry in fs::read_dir(step.folder.join("src"))?.flatten() {
+        let text = fs::read_to_string(entry.path())?;
         let mut inside: Option<(String, String)> = None;
         for line in text.lines() {
             if let Some(id) = anchor(line, "ANCHOR").and_then(|name| name.strip_prefix("hole_")) {
@@ -218,20 +218,19 @@ pub fn type_in(text: &str, solution: &Solution) -> String {
 pub struct Written {
     folder: tempfile::TempDir,
     to: PathBuf,
-    lang: Lang,
 }
 
 impl Written {
     /// Puts it where it belongs. Nothing must be there.
     pub fn place(self) -> Result<()> {
         let put = fs::rename(self.folder.path().join("copy"), &self.to);
-        put.map_err(|error| machine(&self.to, error, self.lang))
+        put.map_err(|error| machine(&self.to, error))
     }
 }
 
 /// Writes a copy of the step, which does not take its place yet: where the disk is full, what stands there stays.
 pub fn prepare(step: &Step, open: Open, to: &Path, lang: Lang) -> Result<Written> {
-    let files = files(step, open, lang).map_err(Error::Machine)?;
+    let files = files(step, open, lang)?;
     let parent = to.parent().unwrap_or(to);
     let put = || -> std::io::Result<tempfile::TempDir> {
         fs::create_dir_all(parent)?;
@@ -243,8 +242,8 @@ pub fn prepare(step: &Step, open: Open, to: &Path, lang: Lang) -> Result<Written
         }
         Ok(new)
     };
-    let folder = put().map_err(|error| machine(to, error, lang))?;
-    Ok(Written { folder, to: to.into(), lang })
+    let folder = put().map_err(|error| machine(to, error))?;
+    Ok(Written { folder, to: to.into() })
 }
 
 /// Writes a copy of the step into a folder, whole or not at all. The folder must not exist.
@@ -254,7 +253,7 @@ pub fn write(step: &Step, open: Open, to: &Path, lang: Lang) -> Result<()> {
 
 /// Makes the learner's folder a workspace of its own, with the versions and settings of the real one, and with what an editor needs
 /// to build there.
-pub fn workspace(root: &Path, target: &Path, cargo_target: &Path, home: &str, lang: Lang) -> Result<()> {
+pub fn workspace(root: &Path, target: &Path, cargo_target: &Path, home: &str) -> Result<()> {
     let work = crate::step::work(root);
     let put = || -> std::io::Result<()> {
         fs::create_dir_all(work.join(".cargo"))?;
@@ -280,7 +279,7 @@ pub fn workspace(root: &Path, target: &Path, cargo_target: &Path, home: &str, la
         }
         replace(&work.join(".cargo/config.toml"), &config)
     };
-    put().map_err(|error| machine(&work, error, lang))
+    put().map_err(|error| machine(&work, error))
 }
 
 /// Writes a file if that changes it, as cargo compares times. Where the disk is full, the old one stays.

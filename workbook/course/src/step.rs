@@ -3,8 +3,8 @@
 use crate::bilingual::Bilingual;
 use crate::checks::{self, Check};
 use crate::error::{Error, Result};
-use cluster::Lang;
 use cluster::tr;
+use cluster::{Lang, failure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -121,7 +121,7 @@ struct Hints {
 
 impl Step {
     /// Reads what is in the step's folder.
-    pub fn read(root: &Path, name: &str, checks: &'static [Check]) -> Result<Self, String> {
+    pub fn read(root: &Path, name: &str, checks: &'static [Check]) -> failure::Result<Self> {
         let folder = root.join("steps").join(name);
         let manifest: Manifest = toml(&folder.join("Cargo.toml"))?;
         let exercise: Exercise = toml(&folder.join("exercise.toml"))?;
@@ -139,7 +139,7 @@ impl Step {
         let of_hints = step.hints.iter().flat_map(|hint| hint.also.iter().chain([&hint.check]));
         let mut named = step.holes.iter().map(|hole| &hole.red).chain(of_hints);
         if let Some(check) = named.find(|check| !known(check)) {
-            return Err(format!("{}: there is no check \"{check}\"", step.folder.display()));
+            return Err(format!("{}: there is no check \"{check}\"", step.folder.display()).into());
         }
         drop(named);
         Ok(step)
@@ -170,9 +170,9 @@ impl Step {
     }
 }
 
-fn toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, String> {
+fn toml<T: for<'a> Deserialize<'a>>(path: &Path) -> failure::Result<T> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
 /// The learner's folder.
@@ -182,7 +182,7 @@ pub fn work(root: &Path) -> PathBuf {
 
 /// All steps, in their order.
 pub fn all(root: &Path) -> Result<Vec<Step>> {
-    let read = |(name, checks): (&str, &'static [Check])| Step::read(root, name, checks).map_err(Error::Machine);
+    let read = |(name, checks): (&str, &'static [Check])| Ok(Step::read(root, name, checks)?);
     checks::steps().into_iter().map(read).collect()
 }
 

@@ -6,7 +6,8 @@
 
 use crate::bilingual::Bilingual;
 use crate::checks::{self, Check};
-use cluster::throwaway::{Result, run};
+use cluster::failure::Result;
+use cluster::throwaway::run;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

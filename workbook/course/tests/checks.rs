@@ -4,7 +4,7 @@
 
 mod support;
 
-use cluster::throwaway::{Result, explain};
+use cluster::failure::Result;
 use course::build_dir::Shell;
 use course::checks::{self, Subject, Tier};
 use libtest_mimic::{Arguments, Trial};
@@ -54,7 +54,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
                 let installation = installation.ok_or("nothing is installed")?;
                 let subject = Subject::new(installation, step);
                 let start = Instant::now();
-                let verdict = (check.run)(&subject).map_err(|error| explain(&error).into());
+                let verdict = check.judge(&subject).map_err(Into::into);
                 println!("{step}/{}: {:.1} s", check.id, start.elapsed().as_secs_f64());
                 subject.notes().iter().for_each(|note| println!("    {note}"));
                 verdict

@@ -5,7 +5,8 @@
 
 mod support;
 
-use cluster::throwaway::{Installation, Mode, Result, Throwaway, explain, gone, limit, reason, signal};
+use cluster::failure::{Result, reason};
+use cluster::throwaway::{Installation, Mode, Throwaway, gone, limit, signal};
 use course::checks::{Subject, ready};
 use libtest_mimic::{Arguments, Trial};
 use postgres::Client;
@@ -200,17 +201,18 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
             let subject = subject.ok_or("nothing is installed")?;
             let column = MAJORS.iter().position(|major| *major == subject.installation.major);
             let expected = fact.answers[column.ok_or("a major that the table does not have")?];
-            let seen = (fact.probe)(&subject).map_err(|error| explain(&error))?;
+            let seen = (fact.probe)(&subject).map_err(|failure| subject.complete(failure))?;
             if seen == expected { Ok(()) } else { Err(format!("expected {expected:?}, seen {seen:?}").into()) }
         }));
     }
     for (id, run) in CLAIMS {
         let subject = subject.clone();
         trials.push(Trial::test(format!("claims/{id}"), move || {
-            run(&*subject.ok_or("nothing is installed")?).map_err(|error| explain(&error).into())
+            let subject = subject.ok_or("nothing is installed")?;
+            run(&subject).map_err(|failure| subject.complete(failure).into())
         }));
     }
-    trials.push(Trial::test("table", move || table(&root).map_err(|error| explain(&error).into())));
+    trials.push(Trial::test("table", move || table(&root).map_err(Into::into)));
     Ok(trials)
 }
 

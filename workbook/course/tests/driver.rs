@@ -1,6 +1,7 @@
 //! The example with a driver, a thread and async code in a worker: `cargo test -p course --test driver`.
 
-use cluster::throwaway::{Installation, Mode, Result, Throwaway, gone, limit, signal};
+use cluster::failure::Result;
+use cluster::throwaway::{Installation, Mode, Throwaway, gone, limit, signal};
 use course::build_dir::{self, Shell};
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,11 +3,10 @@
 
 use cluster::Lang;
 use course::checks::Tier;
-use course::error::Error;
 use course::judge::{Judge, Verdict};
 use course::starter::{self, Open};
 use course::step::{self, Hole, Step};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -16,7 +15,7 @@ use std::sync::{Arc, Mutex};
 const SIDE_BY_SIDE: usize = 2;
 
 /// A trial, which is told where to build.
-type Run = Box<dyn Fn(&str) -> Result<(), String> + Send>;
+type Run = Box<dyn Fn(&str) -> Result<(), Failed> + Send>;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -28,7 +27,7 @@ fn main() -> ExitCode {
     let steps: &'static [Step] = match step::all(root) {
         Ok(steps) => Box::leak(steps.into_boxed_slice()),
         Err(error) => {
-            eprint!("{}", error.show(Lang::En));
+            eprint!("{error}");
             return ExitCode::FAILURE;
         }
     };
@@ -38,10 +37,10 @@ fn main() -> ExitCode {
         let trial = |name: String, run: Run| {
             let places = places.clone();
             Trial::test(format!("{}/{name}", step.name), move || {
-                let place = places.lock().map_err(|error| error.to_string())?.pop().unwrap_or_default();
+                let place = places.lock()?.pop().unwrap_or_default();
                 let result = run(&format!("exercises-{place}"));
-                places.lock().map_err(|error| error.to_string())?.push(place);
-                result.map_err(Into::into)
+                places.lock()?.push(place);
+                result
             })
         };
         trials.push(trial("starter".into(), Box::new(move |place| starter(root, step, place))));
@@ -52,59 +51,57 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn words(error: &Error) -> String {
-    error.show(Lang::En)
-}
-
 /// With all holes open: no warning, and red at the first hole's check. Both languages' contracts are comments, so one of them is built.
-fn starter(root: &Path, step: &Step, place: &str) -> Result<(), String> {
-    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ()).map_err(|t| words(&t))?;
-    let source = judge.use_fresh(Open::All).map_err(|t| words(&t))?;
-    for entry in std::fs::read_dir(source.join("src")).map_err(|error| error.to_string())?.flatten() {
-        let text = std::fs::read_to_string(entry.path()).map_err(|error| error.to_string())?;
+fn starter(root: &Path, step: &Step, place: &str) -> Result<(), Failed> {
+    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ())?;
+    let source = judge.use_fresh(Open::All)?;
+    for entry in std::fs::read_dir(source.join("src"))?.flatten() {
+        let text = std::fs::read_to_string(entry.path())?;
         if text.contains("ANCHOR") {
-            return Err(format!("{}: an anchor is left", entry.path().display()));
+            return Err(format!("{}: an anchor is left", entry.path().display()).into());
         }
     }
-    let messages = judge.warnings().map_err(|t| words(&t))?;
+    let messages = judge.warnings()?;
     if !messages.is_empty() {
-        return Err(messages);
+        return Err(messages.into());
     }
     // Typed in, the solutions make it the finished step again, whichever language the holes are in.
     for lang in [Lang::En, Lang::Ja] {
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let folder = tempfile::tempdir()?;
         let (open, finished) = (folder.path().join("open"), folder.path().join("finished"));
-        starter::write(step, Open::All, &open, lang).map_err(|t| words(&t))?;
-        starter::write(step, Open::None, &finished, lang).map_err(|t| words(&t))?;
+        starter::write(step, Open::All, &open, lang)?;
+        starter::write(step, Open::None, &finished, lang)?;
         for solution in starter::solutions(step)? {
-            let read = |folder: &Path| std::fs::read_to_string(folder.join(&solution.file)).map_err(|e| e.to_string());
+            let read = |folder: &Path| std::fs::read_to_string(folder.join(&solution.file));
             let mut text = read(&open)?;
             for solution in starter::solutions(step)?.iter().filter(|other| other.file == solution.file) {
                 text = starter::type_in(&text, solution);
             }
             if text != read(&finished)? {
-                return Err(format!("{}: with its holes filled it is not the finished step", solution.file.display()));
+                return Err(
+                    format!("{}: with its holes filled it is not the finished step", solution.file.display()).into()
+                );
             }
         }
     }
     // The checks are in their order, so the first to fail is the first that a hole names.
     let first = step.checks.iter().find(|check| step.holes.iter().any(|hole| hole.red == check.id));
-    match judge.verdict(&[Tier::Quick, Tier::Full], &mut |_| ()).map_err(|t| words(&t))? {
+    match judge.verdict(&[Tier::Quick, Tier::Full], &mut |_| ())? {
         Verdict::Red(red) if first.is_some_and(|first| first.id == red.check) => Ok(()),
-        other => Err(format!("expected red at {:?}, seen {other:?}", first.map(|check| check.id))),
+        other => Err(format!("expected red at {:?}, seen {other:?}", first.map(|check| check.id)).into()),
     }
 }
 
 /// With this hole open and no other: red at its check, for the stated reason, with a hint.
-fn open_hole(root: &Path, step: &Step, hole: &Hole, place: &str) -> Result<(), String> {
-    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::En, &mut |_| ()).map_err(|t| words(&t))?;
-    judge.use_fresh(Open::Only(&hole.id)).map_err(|t| words(&t))?;
-    let messages = judge.warnings().map_err(|t| words(&t))?;
+fn open_hole(root: &Path, step: &Step, hole: &Hole, place: &str) -> Result<(), Failed> {
+    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::En, &mut |_| ())?;
+    judge.use_fresh(Open::Only(&hole.id))?;
+    let messages = judge.warnings()?;
     if !messages.is_empty() {
-        return Err(messages);
+        return Err(messages.into());
     }
-    match judge.verdict(&[Tier::Quick, Tier::Full], &mut |_| ()).map_err(|t| words(&t))? {
+    match judge.verdict(&[Tier::Quick, Tier::Full], &mut |_| ())? {
         Verdict::Red(red) if red.check == hole.red && red.seen.contains(&hole.says) && red.hint.is_some() => Ok(()),
-        other => Err(format!("expected red at \"{}\" with \"{}\", seen {other:#?}", hole.red, hole.says)),
+        other => Err(format!("expected red at \"{}\" with \"{}\", seen {other:#?}", hole.red, hole.says).into()),
     }
 }

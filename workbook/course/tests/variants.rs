@@ -2,7 +2,7 @@
 //!
 //! A variant is a small change to a finished step that compiles and is wrong. One that passes is a hole in the checks.
 
-use cluster::throwaway::{Result, explain};
+use cluster::failure::Result;
 use course::build_dir::{BuildDir, Shell};
 use course::checks::{self, Check, Subject, Tier};
 use course::variant::Variant;
@@ -50,7 +50,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
             trials.push(Trial::test(format!("{step}/{}", variant.name), move || {
                 let build_dir = build_dirs.lock().map_err(|error| error.to_string())?.pop();
                 let build_dir = build_dir.ok_or("more trials at once than build directories")?;
-                let verdict = judge(root, &build_dir, &variant).map_err(|error| explain(&error).into());
+                let verdict = judge(root, &build_dir, &variant).map_err(Into::into);
                 build_dirs.lock().map_err(|error| error.to_string())?.push(build_dir);
                 verdict
             }));
@@ -87,7 +87,7 @@ fn judge(root: &Path, build_dir: &BuildDir, variant: &Variant) -> Result<()> {
 }
 
 fn refusal(subject: &Subject, check: &Check, says: &str) -> std::result::Result<(), String> {
-    match (check.run)(subject).map_err(|failure| explain(&failure)) {
+    match check.judge(subject).map_err(|failure| failure.to_string()) {
         Ok(()) => Err(format!("the check \"{}\" does not refuse it", check.id)),
         Err(error) if error.lines().next().unwrap_or_default().contains(says) => Ok(()),
         Err(error) => Err(format!("\"{}\" refuses it for another reason than \"{says}\": {error}", check.id)),

@@ -4,11 +4,10 @@
 
 use cluster::Lang;
 use course::checks::Tier;
-use course::error::Error;
 use course::judge::{Judge, Verdict};
 use course::step::{self, Step};
 use course::variant::Variant;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -28,26 +27,22 @@ fn main() -> ExitCode {
     match trials(&arguments) {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", error.message().unwrap_or_default());
             ExitCode::FAILURE
         }
     }
 }
 
-fn words(error: Error) -> String {
-    error.show(Lang::En)
-}
-
-fn trials(arguments: &Arguments) -> Result<Vec<Trial>, String> {
+fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failed> {
     let long = std::env::var_os("WORKBOOK_LONG").is_some();
     let root: &'static Path = cluster::checkout();
-    let steps: &'static [Step] = Box::leak(step::all(root).map_err(words)?.into_boxed_slice());
+    let steps: &'static [Step] = Box::leak(step::all(root)?.into_boxed_slice());
     let places: Arc<Mutex<Vec<usize>>> = Arc::new(Mutex::new((0..arguments.test_threads.unwrap_or(1)).collect()));
     let mut trials = Vec::new();
     for step in steps {
-        let wrongs = Variant::all(root, &step.name).map_err(|error| error.to_string())?;
+        let wrongs = Variant::all(root, &step.name)?;
         if wrongs.len() < AT_LEAST {
-            return Err(format!("{}: {} wrong answers, expected at least {AT_LEAST}", step.name, wrongs.len()));
+            return Err(format!("{}: {} wrong answers, expected at least {AT_LEAST}", step.name, wrongs.len()).into());
         }
         for wrong in wrongs {
             let (check, hint) = (wrong.red[0].0, wrong.hint.clone().unwrap_or_default());
@@ -55,36 +50,36 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, String> {
             if !step.hints.iter().any(|known| known.name == hint && (fits(&known.check) || known.also.iter().any(fits)))
             {
                 let place = wrong.patch.display();
-                return Err(format!("{place}: no hint \"{hint}\" for the check \"{}\"", check.id));
+                return Err(format!("{place}: no hint \"{hint}\" for the check \"{}\"", check.id).into());
             }
             if check.tier == Tier::Long && !long {
                 continue;
             }
             let places = places.clone();
             trials.push(Trial::test(format!("{}/{}", step.name, wrong.name), move || {
-                let place = places.lock().map_err(|error| error.to_string())?.pop().unwrap_or_default();
+                let place = places.lock()?.pop().unwrap_or_default();
                 let result = refused(root, step, &wrong, &format!("exercises-{place}"));
-                places.lock().map_err(|error| error.to_string())?.push(place);
-                result.map_err(Into::into)
+                places.lock()?.push(place);
+                result
             }));
         }
     }
     Ok(trials)
 }
 
-fn refused(root: &Path, step: &Step, wrong: &Variant, place: &str) -> Result<(), String> {
+fn refused(root: &Path, step: &Step, wrong: &Variant, place: &str) -> Result<(), Failed> {
     // What is said in English the variants' own test compares.
-    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ()).map_err(words)?;
-    let source = judge.use_finished().map_err(words)?;
-    wrong.apply(&source).map_err(|error| error.to_string())?;
-    let verdict = judge.verdict(&[Tier::Quick, Tier::Full, Tier::Long], &mut |_| ()).map_err(words)?;
+    let mut judge = Judge::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ())?;
+    let source = judge.use_finished()?;
+    wrong.apply(&source)?;
+    let verdict = judge.verdict(&[Tier::Quick, Tier::Full, Tier::Long], &mut |_| ())?;
     judge.rest();
     let check = wrong.red[0].0.id;
     match verdict {
         Verdict::Red(red) if red.check == check && red.hint == wrong.hint => {
             let japanese = red.seen.chars().any(|letter| ('ぁ'..='ん').contains(&letter));
-            if japanese { Ok(()) } else { Err(format!("a Japanese reader is told: {}", red.seen)) }
+            if japanese { Ok(()) } else { Err(format!("a Japanese reader is told: {}", red.seen).into()) }
         }
-        other => Err(format!("expected red at \"{check}\" with the hint {:?}, seen {other:#?}", wrong.hint)),
+        other => Err(format!("expected red at \"{check}\" with the hint {:?}, seen {other:#?}", wrong.hint).into()),
     }
 }

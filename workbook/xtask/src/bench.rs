@@ -5,7 +5,8 @@
 //! the worker sleeps again. What it costs is the worker's own processor time, as the kernel counts it in nanoseconds, and the
 //! instructions that it has carried out, where the kernel lets us read the processor's counter.
 
-use cluster::throwaway::{Installation, Mode, Result, Throwaway, explain, gone, signal, status};
+use cluster::failure::Result;
+use cluster::throwaway::{Installation, Mode, Throwaway, gone, signal, status};
 use course::checks::{Random, number};
 use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
@@ -48,7 +49,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    measure(arguments).map_err(|error| anyhow::Error::msg(explain(&error)))
+    measure(arguments).map_err(|error| anyhow::Error::msg(error.to_string()))
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {

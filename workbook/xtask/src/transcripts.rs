@@ -4,7 +4,7 @@
 //! a transcript is written: see [`crate::transcript`].
 
 use crate::transcript::{Stage, is_long, play};
-use cluster::throwaway::{Result, explain};
+use cluster::failure::Result;
 use libtest_mimic::{Failed, Trial};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut tests = arguments.tests;
     tests.test_threads = tests.test_threads.or(Some(SIDE_BY_SIDE));
-    let trials = trials(arguments.update).map_err(|error| anyhow::Error::msg(explain(&error)))?;
+    let trials = trials(arguments.update).map_err(|error| anyhow::Error::msg(error.to_string()))?;
     match libtest_mimic::run(&tests, trials).has_failed() {
         true => anyhow::bail!(
             "a transcript is not what comes out; if what comes out is right: cargo xtask transcripts --update"
@@ -53,7 +53,7 @@ fn trials(update: bool) -> Result<Vec<Trial>> {
             let later = is_long(&text) && std::env::var_os("WORKBOOK_LONG").is_none();
             let trial = Trial::test(title.clone(), move || {
                 let start = Instant::now();
-                let verdict = compare(&stage, &step, &file, update).map_err(|error| Failed::from(explain(&error)));
+                let verdict = compare(&stage, &step, &file, update).map_err(|error| Failed::from(error.to_string()));
                 println!("{title}: {:.1} s", start.elapsed().as_secs_f64());
                 verdict
             });

@@ -1,13 +1,14 @@
 //! The tables "C | Rust with pgrx" of the book name what exists: each C name is in PostgreSQL's headers, each Rust name is one that
 //! pgrx defines. Both languages have the same tables (`book/check` compares them), so the English ones are read.
 
-use cluster::throwaway::Result;
 use course::build_dir::Shell;
 use regex::Regex;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// What Rust itself brings, and what is ours.
 const NOT_OF_PGRX: [&str; 6] = ["None", "Some", "Ok", "Err", "std", "c"];

@@ -21,7 +21,7 @@ pub fn run(learner: &Learner, wanted: Option<&str>) -> Result<()> {
             "cargo workbook diff 2".into(),
         ));
     };
-    let folder = tempfile::tempdir().map_err(|error| machine("/tmp", error, learner.lang))?;
+    let folder = tempfile::tempdir().map_err(|error| machine("/tmp", error))?;
     for (of, name) in [(before, before.short()), (step, step.short())] {
         let to = folder.path().join(name);
         starter::write(of, Open::None, &to, learner.lang)?;
@@ -35,14 +35,14 @@ pub fn run(learner: &Learner, wanted: Option<&str>) -> Result<()> {
             }
             Ok(())
         };
-        tidy().map_err(|error| machine(&to, error, learner.lang))?;
+        tidy().map_err(|error| machine(&to, error))?;
     }
     let colour =
         if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() { "always" } else { "never" };
     let mut git = Command::new("git");
     git.args(["--no-pager", "diff", "--no-index", "--no-prefix", &format!("--color={colour}")]);
     git.arg(format!("{}/src", before.short())).arg(format!("{}/src", step.short())).current_dir(folder.path());
-    let status = git.status().map_err(|error| machine("git", error, learner.lang))?;
+    let status = git.status().map_err(|error| machine("git", error))?;
     if status.signal() == Some(SIGPIPE) {
         std::process::exit(128 + SIGPIPE); // who reads has had enough: `diff 3 | head`
     }

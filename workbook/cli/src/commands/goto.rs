@@ -11,7 +11,7 @@ pub fn run(learner: &Learner, wanted: &str, hole: Option<&str>) -> Result<()> {
     let step = step::find(&learner.steps, wanted, learner.lang)?;
     let open = learner.open(step, hole)?; // before anything is built
     let earlier: Vec<_> = learner.steps.iter().take_while(|other| other.name != step.name).collect();
-    let solved = Progress::read(&learner.root, learner.lang)?;
+    let solved = Progress::read(&learner.root)?;
     let started = solved.steps.get(&step.name).is_some_and(|record| record.started > 0);
     // A step that was skipped counts as done, and its copy may have open holes all the same.
     let solved = |step: &Step| {
@@ -27,8 +27,8 @@ pub fn run(learner: &Learner, wanted: &str, hole: Option<&str>) -> Result<()> {
         // Its database cluster, with its worker alive in it.
         let environment = learner.environment(before)?;
         cluster::run::start(&environment, learner.lang, true)
-            .map_err(|error| Error::Machine(error.show(learner.lang).trim().to_owned()))?;
-        Progress::change(&learner.root, learner.lang, |progress| {
+            .map_err(|error| Error::Machine(error.show(learner.lang).trim().into()))?;
+        Progress::change(&learner.root, |progress| {
             for before in earlier.iter().filter(|before| !solved(before)) {
                 let record = progress.step(&before.name);
                 record.given_up = true;
@@ -37,7 +37,7 @@ pub fn run(learner: &Learner, wanted: &str, hole: Option<&str>) -> Result<()> {
         })?;
     }
     if step.copy(&learner.root).exists() && started {
-        Progress::change(&learner.root, learner.lang, |progress| progress.current = Some(step.name.clone()))?;
+        Progress::change(&learner.root, |progress| progress.current = Some(step.name.clone()))?;
         return learner.introduce(step, Open::All);
     }
     // What stands there otherwise is the finished one, since the step was skipped.

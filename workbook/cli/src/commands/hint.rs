@@ -17,7 +17,7 @@ pub fn run(learner: &Learner, wanted: Option<&str>) -> Result<()> {
 
 /// The hint for what failed last, one level further than before.
 pub fn more(learner: &Learner, step: &Step, columns: usize) -> Result<String> {
-    let progress = Progress::read(&learner.root, learner.lang)?;
+    let progress = Progress::read(&learner.root)?;
     let record = progress.steps.get(&step.name).cloned().unwrap_or_default();
     // Without a number it is the step that the learner is at. And a bare number would look like the level.
     let more = match progress.current.as_ref() == Some(&step.name) {
@@ -62,7 +62,7 @@ pub fn more(learner: &Learner, step: &Step, columns: usize) -> Result<String> {
 }
 
 fn one_level_more(learner: &Learner, step: &Step, hint: &Hint) -> Result<u8> {
-    Progress::change(&learner.root, learner.lang, |progress| {
+    Progress::change(&learner.root, |progress| {
         let level = progress.step(&step.name).hints.entry(hint.name.clone()).or_default();
         *level = (*level + 1).min(3);
         *level

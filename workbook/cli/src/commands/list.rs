@@ -8,7 +8,7 @@ use course::checks::Tier;
 use course::error::Result;
 
 pub fn run(learner: &Learner, json: bool) -> Result<()> {
-    let progress = Progress::read(&learner.root, learner.lang)?;
+    let progress = Progress::read(&learner.root)?;
     let mut steps = Vec::new();
     for step in &learner.steps {
         let record = progress.steps.get(&step.name).cloned().unwrap_or_default();

@@ -112,7 +112,7 @@ pub fn run(learner: &Learner, wanted: &str) -> Result<()> {
             "cargo workbook new my_worker".into(),
         ));
     }
-    let to = std::path::absolute(&to).map_err(|error| machine(&to, error, lang))?;
+    let to = std::path::absolute(&to).map_err(|error| machine(&to, error))?;
     let shown = to.display();
     if to.exists() {
         return Err(Error::Cannot(
@@ -151,11 +151,11 @@ fn major(learner: &Learner) -> String {
 
 fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Result<()> {
     let Some(step) = learner.steps.last() else { return Err(Error::Machine("steps".into())) };
-    let workspace = fs::read_to_string(learner.root.join("Cargo.toml")).map_err(|e| machine("Cargo.toml", e, lang))?;
+    let workspace = fs::read_to_string(learner.root.join("Cargo.toml")).map_err(|e| machine("Cargo.toml", e))?;
     let value = |start: &str| workspace.lines().find_map(|line| line.strip_prefix(start)?.strip_suffix('"'));
     let versions = [("pgrx = \"=", "?"), ("postgres = \"", "0.19"), ("rust-version = \"", "?")];
     let [pgrx, postgres, rust] = versions.map(|(start, otherwise)| value(start).unwrap_or(otherwise));
-    let features = fs::read_to_string(step.folder.join("Cargo.toml")).map_err(|e| machine("Cargo.toml", e, lang))?;
+    let features = fs::read_to_string(step.folder.join("Cargo.toml")).map_err(|e| machine("Cargo.toml", e))?;
     let features: String = features
         .lines()
         .filter(|line| line.starts_with("pg") && line.contains("pgrx-tests/pg"))
@@ -209,7 +209,7 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Result<()> {
         fs::rename(copy, to)?;
         Ok(Ok(()))
     };
-    put().map_err(|error| machine(to, error, lang))?
+    put().map_err(|error| machine(to, error))?
 }
 
 fn manifest(name: &str, pgrx: &str, postgres: &str, rust: &str, features: &str, major: &str) -> String {

@@ -11,7 +11,7 @@ use std::fs;
 
 pub fn run(learner: &Learner) -> Result<()> {
     let step = learner.step(None)?;
-    let progress = Progress::read(&learner.root, learner.lang)?;
+    let progress = Progress::read(&learner.root)?;
     let number = step.number();
     let Some(record) = progress.steps.get(&step.name) else { return start::run(learner, Some(number), None) };
     let after = learner.steps.iter().skip_while(|other| other.name != step.name).nth(1);
@@ -45,7 +45,7 @@ pub fn run(learner: &Learner) -> Result<()> {
     }
     match after {
         Some(after) if after.copy(&learner.root).exists() => {
-            Progress::change(&learner.root, learner.lang, |progress| progress.current = Some(after.name.clone()))?;
+            Progress::change(&learner.root, |progress| progress.current = Some(after.name.clone()))?;
             learner.introduce(after, Open::All)
         }
         Some(after) => start::run(learner, Some(after.number()), None),

@@ -9,7 +9,7 @@ pub fn run(learner: &Learner, wanted: Option<&str>, hole: Option<&str>) -> Resul
     let open = learner.open(step, hole)?;
     learner.started(step)?;
     learner.renew(step, open)?;
-    Progress::change(&learner.root, learner.lang, |progress| {
+    Progress::change(&learner.root, |progress| {
         progress.current = Some(step.name.clone());
         let record = progress.step(&step.name);
         (record.failed, record.compiler, record.passed) = (None, None, Vec::new());

@@ -10,7 +10,7 @@ pub fn run(learner: &Learner, wanted: Option<&str>, finished: bool) -> Result<()
     if finished {
         // The same as what is typed without `cargo workbook`. psql at the end shall have the terminal: it takes our place.
         let error = Command::new(learner.root.join("scripts/run")).arg(step.short()).exec();
-        return Err(machine("scripts/run", error, learner.lang));
+        return Err(machine("scripts/run", error));
     }
     learner.copy(step)?;
     let environment = learner.environment(step)?;

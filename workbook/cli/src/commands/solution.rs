@@ -9,7 +9,7 @@ use course::starter;
 pub fn run(learner: &Learner, wanted: Option<&str>, give_up: bool) -> Result<()> {
     let step = learner.step(wanted)?;
     let number = step.number();
-    let record = Progress::read(&learner.root, learner.lang)?.steps.get(&step.name).cloned().unwrap_or_default();
+    let record = Progress::read(&learner.root)?.steps.get(&step.name).cloned().unwrap_or_default();
     if record.done.is_none() && !record.given_up && !give_up {
         return Err(Error::Cannot(
             tr!(learner.lang, "step {number} is not done yet", "ステップ {number} はまだ終わっていません"),
@@ -21,9 +21,9 @@ pub fn run(learner: &Learner, wanted: Option<&str>, give_up: bool) -> Result<()>
         ));
     }
     if record.done.is_none() && give_up {
-        Progress::change(&learner.root, learner.lang, |progress| progress.step(&step.name).given_up = true)?;
+        Progress::change(&learner.root, |progress| progress.step(&step.name).given_up = true)?;
     }
-    for (hole, solution) in step.holes.iter().zip(starter::solutions(step).map_err(Error::Machine)?) {
+    for (hole, solution) in step.holes.iter().zip(starter::solutions(step)?) {
         let (file, title, id) = (solution.file.display(), hole.title.get(learner.lang), &hole.id);
         println!("{}", tr!(learner.lang, "// {file}: HOLE {id}: {title}", "// {file}: 穴 {id}: {title}"));
         println!("{}", solution.code);

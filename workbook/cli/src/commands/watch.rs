@@ -8,7 +8,7 @@ use cluster::Lang;
 use cluster::tr;
 use course::checks::Tier;
 use course::compiler::plain;
-use course::error::{Error, Result, machine};
+use course::error::{Result, machine};
 use course::judge::{self, Judge, Red, Verdict};
 use course::starter;
 use course::step::Step;
@@ -42,7 +42,7 @@ struct FileWatcher {
 }
 
 /// Tells when something below this folder changes.
-fn watch_folder(folder: &Path, tell: Sender<Event>, lang: Lang) -> Result<FileWatcher> {
+fn watch_folder(folder: &Path, tell: Sender<Event>) -> Result<FileWatcher> {
     let handler = move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| event.kind.is_modify() || event.kind.is_create() || event.kind.is_remove()) {
             // Nobody listens any more when the screen is closed.
@@ -58,8 +58,8 @@ fn watch_folder(folder: &Path, tell: Sender<Event>, lang: Lang) -> Result<FileWa
         return Ok(FileWatcher { _watcher: Box::new(watcher), polls: false });
     }
     let config = Config::default().with_poll_interval(Duration::from_secs(1)).with_compare_contents(true);
-    let mut watcher = PollWatcher::new(handler, config).map_err(|error| machine(folder, error, lang))?;
-    watcher.watch(folder, RecursiveMode::Recursive).map_err(|error| machine(folder, error, lang))?;
+    let mut watcher = PollWatcher::new(handler, config).map_err(|error| machine(folder, error))?;
+    watcher.watch(folder, RecursiveMode::Recursive).map_err(|error| machine(folder, error))?;
     Ok(FileWatcher { _watcher: Box::new(watcher), polls: true })
 }
 
@@ -91,11 +91,11 @@ pub fn run(learner: &Learner, wanted: Option<&str>, plain: bool) -> Result<()> {
     learner.copy(step)?;
     let source = step.copy(&learner.root);
     let (tell, events) = mpsc::channel();
-    let watcher = watch_folder(&source, tell.clone(), learner.lang)?;
+    let watcher = watch_folder(&source, tell.clone())?;
     // The step is kept until the process ends: the judging thread uses it.
     let kept: &'static Step = match Step::read(&learner.root, &step.name, step.checks) {
         Ok(step) => Box::leak(Box::new(step)),
-        Err(error) => return Err(Error::Machine(error)),
+        Err(error) => return Err(error.into()),
     };
     let ask = judge_in_background(learner, kept, source, tell);
     let mut screen = Screen::new(learner, kept, watcher.polls);
@@ -103,7 +103,7 @@ pub fn run(learner: &Learner, wanted: Option<&str>, plain: bool) -> Result<()> {
         return screen.plain(&ask, &events);
     }
     // It also puts the terminal back when we panic.
-    let mut terminal = ratatui::try_init().map_err(|error| machine("terminal", error, learner.lang))?;
+    let mut terminal = ratatui::try_init().map_err(|error| machine("terminal", error))?;
     let result = screen.run(&mut terminal, &ask, &events);
     ratatui::restore();
     result
@@ -250,11 +250,10 @@ impl<'a> Screen<'a> {
     }
 
     fn run(&mut self, terminal: &mut DefaultTerminal, ask: &Sender<()>, events: &Receiver<Event>) -> Result<()> {
-        let lang = self.lang();
         let mut saved: Option<Instant> = None;
         self.begin(ask);
         loop {
-            terminal.draw(|frame| self.draw(frame)).map_err(|error| machine("terminal", error, lang))?;
+            terminal.draw(|frame| self.draw(frame)).map_err(|error| machine("terminal", error))?;
             match events.recv_timeout(Duration::from_millis(50)) {
                 Ok(Event::Saved) => saved = Some(Instant::now()),
                 Ok(other) => drop(self.handle(other, ask)),
@@ -473,6 +472,7 @@ fn polling(lang: Lang) -> String {
 mod tests {
     use super::*;
     use crate::progress::{FailedCheck, Progress};
+    use course::error::Error;
     use course::step;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -572,7 +572,7 @@ mod tests {
             };
             assert_eq!(screen.key(KeyCode::Char('h'), false), Action::Stay);
             assert!(screen.note.as_ref().is_some_and(|note| note.contains(no_check)), "{:?}", screen.note);
-            Progress::change(&learner.root, lang, |progress| {
+            Progress::change(&learner.root, |progress| {
                 let failed = FailedCheck { check: step.checks[0].id.into(), hint: None };
                 (progress.step(&step.name).failed, progress.step(&step.name).checked) = (Some(failed), 1);
             })

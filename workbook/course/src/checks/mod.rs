@@ -12,10 +12,11 @@ mod step6;
 mod step7;
 mod worker_spi;
 
+use cluster::failure::{Failure, Logs, Result, reason};
 use cluster::log;
 use cluster::tell;
 use cluster::text::Text;
-use cluster::throwaway::{Installation, Mode, Result, Throwaway, ended, limit, reason, signal, status};
+use cluster::throwaway::{Installation, Mode, Throwaway, ended, limit, signal, status};
 use postgres::Client;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -39,6 +40,13 @@ pub struct Check {
     pub tier: Tier,
     /// Fails with what was expected and what was seen.
     pub run: fn(&Subject) -> Result<()>,
+}
+
+impl Check {
+    /// Runs it. An error of an SQL statement has the log of its server below it.
+    pub fn judge(&self, subject: &Subject) -> Result<()> {
+        (self.run)(subject).map_err(|failure| subject.complete(failure))
+    }
 }
 
 /// The checks of all that is judged, by the full name: of the steps, and of `worker_spi`, which is none and has no exercise.
@@ -74,17 +82,23 @@ pub struct Subject {
     /// The step's full name: that of the library, of the extension and of the workers' type.
     pub step: String,
     notes: Mutex<Vec<String>>,
+    logs: Logs,
 }
 
 impl Subject {
     /// This step in this installation.
     pub fn new(installation: Arc<Installation>, step: &str) -> Self {
-        Self { installation, step: step.into(), notes: Mutex::default() }
+        Self { installation, step: step.into(), notes: Mutex::default(), logs: Logs::default() }
     }
 
     /// Keeps a figure that a check has measured.
     pub fn note(&self, text: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    /// The failure with the log of the server on which an SQL statement has failed.
+    pub fn complete(&self, failure: Failure) -> Failure {
+        self.logs.complete(failure)
     }
 
     /// What the checks have measured, since the last time that this was asked.
@@ -101,7 +115,7 @@ impl Subject {
     pub fn cluster(&self, conf: &[&str]) -> Result<Throwaway> {
         let cluster = Throwaway::new(&self.installation, &[&format!("shared_preload_libraries = '{}'", self.step)])?;
         cluster.configure(conf)?;
-        Ok(cluster)
+        Ok(cluster.keep_log(&self.logs))
     }
 
     /// A running server, whose worker 1 has reported itself.

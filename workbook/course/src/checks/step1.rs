@@ -1,8 +1,9 @@
 //! Step 1: the worker is a process that the postmaster starts and watches.
 
 use super::{Check, Subject, Tier, expect, no_worker, refused, stops_within_a_second};
+use cluster::failure::Result;
 use cluster::tell;
-use cluster::throwaway::{Mode, Result, Throwaway, limit, signal};
+use cluster::throwaway::{Mode, Throwaway, limit, signal};
 use std::time::Instant;
 
 pub const CHECKS: &[Check] = &[

@@ -1,8 +1,9 @@
 //! Step 2: the worker becomes a backend.
 
 use super::{Check, Subject, Tier, expect, refused};
+use cluster::failure::Result;
 use cluster::tell;
-use cluster::throwaway::{Result, Throwaway, limit};
+use cluster::throwaway::{Throwaway, limit};
 use std::time::Instant;
 
 pub const CHECKS: &[Check] = &[

@@ -1,8 +1,9 @@
 //! Step 3: work happens in short transactions.
 
 use super::{Check, Random, Subject, Tier, cpu_ticks, drive, expect, number, ready, total, total_is};
+use cluster::failure::{Result, reason};
 use cluster::tell;
-use cluster::throwaway::{Mode, Result, Throwaway, limit, reason, signal};
+use cluster::throwaway::{Mode, Throwaway, limit, signal};
 use postgres::Client;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -1,8 +1,9 @@
 //! Step 4: settings change while the worker runs.
 
 use super::{Check, Random, Subject, Tier, expect, ready, refused, signal_in_wait, total};
+use cluster::failure::{Result, reason};
 use cluster::tell;
-use cluster::throwaway::{Result, Throwaway, children, gone, limit, reason, signal};
+use cluster::throwaway::{Throwaway, children, gone, limit, signal};
 use postgres::Client;
 use std::time::{Duration, Instant};
 

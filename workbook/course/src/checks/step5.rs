@@ -1,8 +1,9 @@
 //! Step 5: the worker can be watched.
 
 use super::{Check, Subject, Tier, expect, number, ready};
+use cluster::failure::Result;
 use cluster::tell;
-use cluster::throwaway::{Mode, Result, Throwaway, limit, signal};
+use cluster::throwaway::{Mode, Throwaway, limit, signal};
 use postgres::Client;
 use std::time::SystemTime;
 

@@ -1,9 +1,10 @@
 //! Step 6: sleep until there is work, wake at once, stop at once.
 
 use super::{Check, Subject, Tier, expect, ready, signal_in_wait, stops_within_a_second, total};
+use cluster::failure::Result;
 use cluster::tell;
 use cluster::text::Text;
-use cluster::throwaway::{Mode, Result, Throwaway, ended, gone, limit, set_limit, signal};
+use cluster::throwaway::{Mode, Throwaway, ended, gone, limit, set_limit, signal};
 use postgres::error::ErrorPosition;
 use postgres::{Client, Statement};
 use std::io::Write;

@@ -1,9 +1,10 @@
 //! Step 7: workers start on demand.
 
 use super::{Check, Subject, Tier, expect, number, ready, refused, total_is};
+use cluster::failure::{Result, answer, reason};
 use cluster::tell;
 use cluster::text::Text;
-use cluster::throwaway::{Mode, Result, Throwaway, answer, gone, limit, reason, signal};
+use cluster::throwaway::{Mode, Throwaway, gone, limit, signal};
 use postgres::Client;
 use postgres::error::SqlState;
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 //! `worker_spi`: few checks, as PostgreSQL's own tests judge it. These are for what those do not see.
 
 use super::{Check, Subject, Tier, expect, no_worker, number, refused, signal_in_wait, stops_within_a_second};
+use cluster::failure::{Result, reason};
 use cluster::tell;
 use cluster::text::Text;
-use cluster::throwaway::{Mode, Result, Throwaway, gone, limit, reason, signal};
+use cluster::throwaway::{Mode, Throwaway, gone, limit, signal};
 use postgres::Client;
 
 pub const CHECKS: &[Check] = &[

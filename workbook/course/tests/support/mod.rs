@@ -1,6 +1,7 @@
 //! What the tests share: a PostgreSQL of their own with a step in it.
 
-use cluster::throwaway::{Installation, Result};
+use cluster::failure::Result;
+use cluster::throwaway::Installation;
 use course::build_dir::{self, Shell};
 use std::path::Path;
 

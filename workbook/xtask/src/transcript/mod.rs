@@ -38,7 +38,8 @@
 mod session;
 mod steady;
 
-use cluster::throwaway::{Installation, Result, SUPERUSER, Throwaway, gone, limit, run, signal, status};
+use cluster::failure::Result;
+use cluster::throwaway::{Installation, SUPERUSER, Throwaway, gone, limit, run, signal, status};
 use course::build_dir::{self, BuildDir, Shell};
 use course::variant::Variant;
 use session::Session;
@@ -184,7 +185,7 @@ fn parse(text: &str) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut lines = text.lines().enumerate().peekable();
     while let Some((number, line)) = lines.next() {
-        let place = |error: cluster::throwaway::Failure| format!("line {}: {error}", number + 1);
+        let place = |error: cluster::failure::Failure| format!("line {}: {error}", number + 1);
         if let Some(directive) = line.strip_prefix("# ANCHOR:_ ") {
             entries.push(Entry::Directive(line.into(), Directive::of(directive).map_err(place)?));
         } else if line.starts_with("# ANCHOR: ") || line.starts_with("# ANCHOR_END: ") {
@@ -670,7 +671,7 @@ impl<'a> Play<'a> {
     }
 
     /// A failure with the last lines of every log.
-    fn failure(&self, what: &str) -> cluster::throwaway::Failure {
+    fn failure(&self, what: &str) -> cluster::failure::Failure {
         let mut text = what.to_owned();
         if let Ground::Cluster(cluster) = &self.ground {
             for (pid, title) in cluster.processes("") {

@@ -1,7 +1,8 @@
 //! The programs that a transcript types into: a shell, and psql on a terminal of its own.
 
+use cluster::failure::Result;
 use cluster::process;
-use cluster::throwaway::{Result, limit};
+use cluster::throwaway::limit;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
 use std::fs::File;

@@ -8,8 +8,9 @@
 //! - Lines that say only that somebody else was waited for, or that something was fetched, are left out.
 //! - Paths, ports, the name of the superuser, durations.
 
+use cluster::failure::Result;
 use cluster::log;
-use cluster::throwaway::{Result, SUPERUSER};
+use cluster::throwaway::SUPERUSER;
 use regex::{Captures, Regex};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
