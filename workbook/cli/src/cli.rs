@@ -210,9 +210,7 @@ pub fn main() -> ExitCode {
             })
         });
     }
-    // The scripts that we call speak the same language. No other thread runs yet.
-    // SAFETY: see above.
-    unsafe { std::env::set_var("WORKBOOK_LANG", lang.name()) };
+    lang.choose();
     let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let result = match command.try_get_matches() {
         Ok(matches) => {

@@ -11,12 +11,13 @@ use course::starter::{self, Open};
 use course::step::{self, Step};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A learner, in a checkout.
 pub struct Learner {
     pub root: PathBuf,
     pub lang: Lang,
-    pub steps: Vec<Step>,
+    pub steps: Vec<Arc<Step>>,
 }
 
 impl Learner {
@@ -25,7 +26,7 @@ impl Learner {
     }
 
     /// The step that is meant; without a number, the one where the learner is.
-    pub fn step(&self, wanted: Option<&str>) -> Result<&Step> {
+    pub fn step(&self, wanted: Option<&str>) -> Result<&Arc<Step>> {
         match wanted {
             Some(wanted) => step::find(&self.steps, wanted, self.lang),
             None => {
@@ -208,7 +209,7 @@ impl Learner {
         }
         let ids = optional.join(" ");
         let after = self.steps.iter().skip_while(|other| other.name != step.name).nth(1);
-        let goto = format!("cargo workbook goto {}", after.unwrap_or(step).number());
+        let goto = format!("cargo workbook goto {}", after.map_or(step, |after| after).number());
         tr!(
             self.lang,
             "The hole {ids} may be left out, as no later step builds on it: {goto} fills it for you.",

@@ -12,12 +12,13 @@ use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use steady::steady;
 use workbook::progress::{FailedCheck, Progress};
 
 struct Checkout {
     folder: tempfile::TempDir,
-    steps: Vec<Step>,
+    steps: Vec<Arc<Step>>,
 }
 
 impl Checkout {

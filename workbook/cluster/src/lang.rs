@@ -1,5 +1,7 @@
 //! The reader's language: a message exists in both, or it does not compile.
 
+use std::sync::OnceLock;
+
 /// A text in the reader's language: `tr!(lang, "English {x}", "Japanese {x}")`. Both are formatted with the variables in scope, so a
 /// text without one of them does not compile.
 #[macro_export]
@@ -21,9 +23,20 @@ pub enum Lang {
     Ja,
 }
 
+/// What [`Lang::choose`] has chosen.
+static CHOSEN: OnceLock<Lang> = OnceLock::new();
+
 impl Lang {
-    /// `WORKBOOK_LANG`, else the locale, as the scripts decide it.
+    /// Chooses the language of this process, once: the scripts that it calls speak it, too.
+    pub fn choose(self) {
+        let _ = CHOSEN.set(self); // the first one counts
+    }
+
+    /// What was chosen, else `WORKBOOK_LANG`, else the locale, as the scripts decide it.
     pub fn from_env() -> Self {
+        if let Some(chosen) = CHOSEN.get() {
+            return *chosen;
+        }
         let value = ["WORKBOOK_LANG", "LC_ALL", "LC_MESSAGES", "LANG"]
             .iter()
             .filter_map(|name| std::env::var(name).ok())

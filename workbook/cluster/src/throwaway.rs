@@ -24,12 +24,21 @@ use tempfile::TempDir;
 /// How long anything may take: a start, a stop, an event that is waited for. WORKBOOK_LIMIT, in seconds, shortens it where an
 /// event is expected not to come.
 pub fn limit() -> Duration {
-    if let Some(chosen) = LIMIT.get() {
-        return chosen;
-    }
-    let seconds = std::env::var("WORKBOOK_LIMIT").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(30))
+    LIMIT.get().or_else(chosen_limit).unwrap_or(Duration::from_secs(30))
 }
+
+/// What was chosen for this process, if anything: by WORKBOOK_LIMIT, or by a program that expects that events do not come.
+pub fn chosen_limit() -> Option<Duration> {
+    let from_variable = || std::env::var("WORKBOOK_LIMIT").ok().and_then(|text| text.parse().ok());
+    from_variable().map(Duration::from_secs).or_else(|| CHOSEN.get().copied())
+}
+
+/// Chooses the limit for this process, once, where WORKBOOK_LIMIT does not.
+pub fn choose_limit(limit: Duration) {
+    let _ = CHOSEN.set(limit); // the first one counts
+}
+
+static CHOSEN: OnceLock<Duration> = OnceLock::new();
 
 thread_local! {
     /// The limit that [`set_limit`] has chosen.

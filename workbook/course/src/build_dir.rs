@@ -4,6 +4,7 @@
 //! are built in a [`BuildDir`], a target folder of its own. What the dependencies have already cost is not paid again: it starts
 //! with links to what is compiled, and cargo finds it fresh.
 
+use cluster::Lang;
 use cluster::failure::Result;
 use cluster::throwaway::{Installation, run};
 use std::ffi::{OsStr, OsString};
@@ -30,7 +31,11 @@ impl Shell {
     }
 
     fn with(root: &Path, arguments: &[&str]) -> Result<Self> {
-        let environment = output(Command::new(root.join("scripts/lib/environment.sh")).args(arguments))?;
+        let environment = output(
+            Command::new(root.join("scripts/lib/environment.sh"))
+                .args(arguments)
+                .env("WORKBOOK_LANG", Lang::from_env().name()),
+        )?;
         Ok(Self { root: root.into(), script: environment })
     }
 

@@ -77,8 +77,8 @@ pub struct Red {
 }
 
 /// Where a learner's copy of one step is built and judged.
-pub struct Judge<'a> {
-    step: &'a Step,
+pub struct Judge {
+    step: Arc<Step>,
     lang: Lang,
     root: PathBuf,
     shell: Shell,
@@ -107,9 +107,15 @@ pub fn shell(root: &Path, step: &str) -> Result<Shell> {
     })
 }
 
-impl<'a> Judge<'a> {
+impl Judge {
     /// Prepares everything but the build. Waits for another command that is at work.
-    pub fn open(root: &Path, step: &'a Step, source: PathBuf, lang: Lang, tell: &mut dyn FnMut(Event)) -> Result<Self> {
+    pub fn open(
+        root: &Path,
+        step: &Arc<Step>,
+        source: PathBuf,
+        lang: Lang,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
         Self::open_in("learner", root, step, source, lang, tell)
     }
 
@@ -117,7 +123,7 @@ impl<'a> Judge<'a> {
     pub fn open_in(
         place: &str,
         root: &Path,
-        step: &'a Step,
+        step: &Arc<Step>,
         source: PathBuf,
         lang: Lang,
         tell: &mut dyn FnMut(Event),
@@ -145,7 +151,7 @@ impl<'a> Judge<'a> {
             }
         };
         Ok(Self {
-            step,
+            step: step.clone(),
             lang,
             root: root.into(),
             shell,
@@ -176,7 +182,7 @@ impl<'a> Judge<'a> {
         self.source = self.build_dir.copy(&self.step.name, &folder)?;
         let sources = self.source.join("src");
         let copy = folder.join("copy");
-        starter::write(self.step, open, &copy, self.lang)?;
+        starter::write(&self.step, open, &copy, self.lang)?;
         let put = fs::remove_dir_all(&sources).and_then(|()| fs::rename(copy.join("src"), &sources));
         put.map_err(|error| machine(&sources, error))?;
         Ok(self.source.clone())
@@ -197,7 +203,7 @@ impl<'a> Judge<'a> {
         };
         tell(Event::Booted(booted));
         for tier in tiers {
-            let chosen = std::env::var_os("WORKBOOK_LIMIT").is_some();
+            let chosen = throwaway::chosen_limit().is_some();
             let limit = (*tier == Tier::Quick && !chosen).then_some(PATIENCE.max(booted * 8));
             let checks: Vec<_> = self.step.checks.iter().filter(|check| check.tier == *tier).collect();
             tell(Event::Tier(*tier, checks.len()));

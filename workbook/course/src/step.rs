@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A step as the learner meets it.
 pub struct Step {
@@ -181,15 +182,15 @@ pub fn work(root: &Path) -> PathBuf {
 }
 
 /// All steps, in their order.
-pub fn all(root: &Path) -> Result<Vec<Step>> {
-    let read = |(name, checks): (&str, &'static [Check])| Ok(Step::read(root, name, checks)?);
+pub fn all(root: &Path) -> Result<Vec<Arc<Step>>> {
+    let read = |(name, checks): (&str, &'static [Check])| Ok(Arc::new(Step::read(root, name, checks)?));
     checks::steps().into_iter().map(read).collect()
 }
 
 /// The step that is meant by `3`, `step3` or the full name.
-pub fn find<'a>(steps: &'a [Step], wanted: &str, lang: Lang) -> Result<&'a Step> {
+pub fn find<'a>(steps: &'a [Arc<Step>], wanted: &str, lang: Lang) -> Result<&'a Arc<Step>> {
     steps.iter().find(|step| [step.number(), step.short(), &step.name].contains(&wanted)).ok_or_else(|| {
-        let names = steps.iter().map(Step::number).collect::<Vec<_>>().join(" ");
+        let names = steps.iter().map(|step| step.number()).collect::<Vec<_>>().join(" ");
         Error::Cannot(
             tr!(
                 lang,

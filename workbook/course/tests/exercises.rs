@@ -10,6 +10,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How many are built and judged at once.
 const SIDE_BY_SIDE: usize = 2;
@@ -21,11 +22,10 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(SIDE_BY_SIDE));
     // What a check waits for is expected not to come.
-    // SAFETY: no other thread runs yet.
-    unsafe { std::env::set_var("WORKBOOK_LIMIT", "8") };
+    cluster::throwaway::choose_limit(Duration::from_secs(8));
     let root: &'static Path = cluster::checkout();
-    let steps: &'static [Step] = match step::all(root) {
-        Ok(steps) => Box::leak(steps.into_boxed_slice()),
+    let steps = match step::all(root) {
+        Ok(steps) => steps,
         Err(error) => {
             eprint!("{error}");
             return ExitCode::FAILURE;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     };
     let places: Arc<Mutex<Vec<usize>>> = Arc::new(Mutex::new((0..arguments.test_threads.unwrap_or(1)).collect()));
     let mut trials = Vec::new();
-    for step in steps {
+    for step in &steps {
         let trial = |name: String, run: Run| {
             let places = places.clone();
             Trial::test(format!("{}/{name}", step.name), move || {
@@ -43,16 +43,19 @@ fn main() -> ExitCode {
                 result
             })
         };
-        trials.push(trial("starter".into(), Box::new(move |place| starter(root, step, place))));
-        for hole in &step.holes {
-            trials.push(trial(format!("hole {}", hole.id), Box::new(move |place| open_hole(root, step, hole, place))));
+        let of = step.clone();
+        trials.push(trial("starter".into(), Box::new(move |place| starter(root, &of, place))));
+        for (number, hole) in step.holes.iter().enumerate() {
+            let of = step.clone();
+            let run: Run = Box::new(move |place| open_hole(root, &of, &of.holes[number], place));
+            trials.push(trial(format!("hole {}", hole.id), run));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// With all holes open: no warning, and red at the first hole's check. Both languages' contracts are comments, so one of them is built.
-fn starter(root: &Path, step: &Step, place: &str) -> Result<(), Failed> {
+fn starter(root: &Path, step: &Arc<Step>, place: &str) -> Result<(), Failed> {
     let mut judge = Judge::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ())?;
     let source = judge.use_fresh(Open::All)?;
     for entry in std::fs::read_dir(source.join("src"))?.flatten() {
@@ -93,7 +96,7 @@ fn starter(root: &Path, step: &Step, place: &str) -> Result<(), Failed> {
 }
 
 /// With this hole open and no other: red at its check, for the stated reason, with a hint.
-fn open_hole(root: &Path, step: &Step, hole: &Hole, place: &str) -> Result<(), Failed> {
+fn open_hole(root: &Path, step: &Arc<Step>, hole: &Hole, place: &str) -> Result<(), Failed> {
     let mut judge = Judge::open_in(place, root, step, "".into(), Lang::En, &mut |_| ())?;
     judge.use_fresh(Open::Only(&hole.id))?;
     let messages = judge.warnings()?;

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How many variants are built and judged side by side: a check that waits leaves the processors to the next one's compiler.
 const SIDE_BY_SIDE: usize = 6;
@@ -19,8 +20,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(SIDE_BY_SIDE));
     // What a check waits for is expected not to come.
-    // SAFETY: no other thread runs yet.
-    unsafe { std::env::set_var("WORKBOOK_LIMIT", "8") };
+    cluster::throwaway::choose_limit(Duration::from_secs(8));
     match trials(&arguments) {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {

@@ -11,6 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How many are built and judged at once.
 const SIDE_BY_SIDE: usize = 3;
@@ -22,8 +23,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(SIDE_BY_SIDE));
     // What a check waits for is expected not to come.
-    // SAFETY: no other thread runs yet.
-    unsafe { std::env::set_var("WORKBOOK_LIMIT", "8") };
+    cluster::throwaway::choose_limit(Duration::from_secs(8));
     match trials(&arguments) {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {
@@ -36,10 +36,10 @@ fn main() -> ExitCode {
 fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failed> {
     let long = std::env::var_os("WORKBOOK_LONG").is_some();
     let root: &'static Path = cluster::checkout();
-    let steps: &'static [Step] = Box::leak(step::all(root)?.into_boxed_slice());
+    let steps = step::all(root)?;
     let places: Arc<Mutex<Vec<usize>>> = Arc::new(Mutex::new((0..arguments.test_threads.unwrap_or(1)).collect()));
     let mut trials = Vec::new();
-    for step in steps {
+    for step in &steps {
         let wrongs = Variant::all(root, &step.name)?;
         if wrongs.len() < AT_LEAST {
             return Err(format!("{}: {} wrong answers, expected at least {AT_LEAST}", step.name, wrongs.len()).into());
@@ -55,10 +55,10 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failed> {
             if check.tier == Tier::Long && !long {
                 continue;
             }
-            let places = places.clone();
+            let (places, step) = (places.clone(), step.clone());
             trials.push(Trial::test(format!("{}/{}", step.name, wrong.name), move || {
                 let place = places.lock()?.pop().unwrap_or_default();
-                let result = refused(root, step, &wrong, &format!("exercises-{place}"));
+                let result = refused(root, &step, &wrong, &format!("exercises-{place}"));
                 places.lock()?.push(place);
                 result
             }));
@@ -67,7 +67,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failed> {
     Ok(trials)
 }
 
-fn refused(root: &Path, step: &Step, wrong: &Variant, place: &str) -> Result<(), Failed> {
+fn refused(root: &Path, step: &Arc<Step>, wrong: &Variant, place: &str) -> Result<(), Failed> {
     // What is said in English the variants' own test compares.
     let mut judge = Judge::open_in(place, root, step, "".into(), Lang::Ja, &mut |_| ())?;
     let source = judge.use_finished()?;

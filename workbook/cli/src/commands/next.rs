@@ -6,7 +6,6 @@ use crate::progress::Progress;
 use cluster::tr;
 use course::error::{Error, Result};
 use course::starter::Open;
-use course::step::Step;
 use std::fs;
 
 pub fn run(learner: &Learner) -> Result<()> {
@@ -29,7 +28,7 @@ pub fn run(learner: &Learner) -> Result<()> {
             cause += &format!("\n  {optional}");
         }
         let check = format!("cargo workbook check {number}");
-        let next = match after.map(Step::number) {
+        let next = match after.map(|after| after.number()) {
             Some(after) => tr!(
                 learner.lang,
                 "{check}   (or, to go on all the same: cargo workbook goto {after})",

@@ -9,7 +9,10 @@ pub fn run(learner: &Learner, wanted: Option<&str>, finished: bool) -> Result<()
     let step = learner.step(wanted)?;
     if finished {
         // The same as what is typed without `cargo workbook`. psql at the end shall have the terminal: it takes our place.
-        let error = Command::new(learner.root.join("scripts/run")).arg(step.short()).exec();
+        let error = Command::new(learner.root.join("scripts/run"))
+            .arg(step.short())
+            .env("WORKBOOK_LANG", learner.lang.name())
+            .exec();
         return Err(machine("scripts/run", error));
     }
     learner.copy(step)?;

@@ -21,6 +21,7 @@ use ratatui::widgets::{Block, Borders, Paragraph};
 use ratatui::{DefaultTerminal, Frame};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -64,12 +65,12 @@ fn watch_folder(folder: &Path, tell: Sender<Event>) -> Result<FileWatcher> {
 }
 
 /// Judges in a thread of its own, once for each message.
-fn judge_in_background(learner: &Learner, step: &'static Step, source: PathBuf, tell: Sender<Event>) -> Sender<()> {
+fn judge_in_background(learner: &Learner, step: Arc<Step>, source: PathBuf, tell: Sender<Event>) -> Sender<()> {
     let (ask, asked) = mpsc::channel::<()>();
     let (root, lang, copy) = (learner.root.clone(), learner.lang, source.clone());
     std::thread::spawn(move || {
         let mut say = |event: judge::Event| drop(tell.send(Event::Judging(event)));
-        let mut judge = match Judge::open(&root, step, source, lang, &mut say) {
+        let mut judge = match Judge::open(&root, &step, source, lang, &mut say) {
             Ok(judge) => judge,
             Err(trouble) => return drop(tell.send(Event::Verdict(Box::new(Err(trouble)), None))),
         };
@@ -92,13 +93,8 @@ pub fn run(learner: &Learner, wanted: Option<&str>, plain: bool) -> Result<()> {
     let source = step.copy(&learner.root);
     let (tell, events) = mpsc::channel();
     let watcher = watch_folder(&source, tell.clone())?;
-    // The step is kept until the process ends: the judging thread uses it.
-    let kept: &'static Step = match Step::read(&learner.root, &step.name, step.checks) {
-        Ok(step) => Box::leak(Box::new(step)),
-        Err(error) => return Err(error.into()),
-    };
-    let ask = judge_in_background(learner, kept, source, tell);
-    let mut screen = Screen::new(learner, kept, watcher.polls);
+    let ask = judge_in_background(learner, step.clone(), source, tell);
+    let mut screen = Screen::new(learner, step, watcher.polls);
     if plain || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return screen.plain(&ask, &events);
     }
@@ -112,7 +108,7 @@ pub fn run(learner: &Learner, wanted: Option<&str>, plain: bool) -> Result<()> {
 /// What is on the screen.
 struct Screen<'a> {
     learner: &'a Learner,
-    step: &'static Step,
+    step: &'a Step,
     polls: bool,
     busy: bool,
     again: bool,
@@ -131,7 +127,7 @@ struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    fn new(learner: &'a Learner, step: &'static Step, polls: bool) -> Self {
+    fn new(learner: &'a Learner, step: &'a Step, polls: bool) -> Self {
         Self {
             learner,
             step,
@@ -478,12 +474,11 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     /// A learner without a copy, in a folder of their own, and the step with this number.
-    fn learner(lang: Lang, number: usize) -> (tempfile::TempDir, Learner, &'static Step) {
+    fn learner(lang: Lang, number: usize) -> (tempfile::TempDir, Learner, Arc<Step>) {
         let root = cluster::checkout();
         let folder = tempfile::tempdir().unwrap();
         let steps = step::all(root).unwrap();
-        let step = &steps[number - 1];
-        let step = Box::leak(Box::new(Step::read(root, &step.name, step.checks).unwrap()));
+        let step = steps[number - 1].clone();
         let learner = Learner { root: folder.path().into(), lang, steps };
         (folder, learner, step)
     }
@@ -522,9 +517,9 @@ mod tests {
     fn everything_that_matters_is_on_the_screen_whatever_its_size() {
         for lang in [Lang::En, Lang::Ja] {
             let (_folder, learner, step) = learner(lang, 7);
-            let mut screen = Screen::new(&learner, step, true);
+            let mut screen = Screen::new(&learner, &step, true);
             screen.passed = step.checks.iter().map(|check| (check.id, Duration::from_secs(1))).collect();
-            screen.red = Some(red(step));
+            screen.red = Some(red(&step));
             for (width, height) in [(80, 24), (40, 24), (120, 30), (20, 10)] {
                 let lines = look(&mut screen, width, height);
                 let seen = text(&lines);
@@ -536,7 +531,7 @@ mod tests {
                         ("不合格:", ["保存:検査", "スペース:再検査", "h:ヒント", "n:次へ", "r:やり直し", "q:終了"])
                     }
                 };
-                let title = title(step, step.checks.last().unwrap().id, lang).replace(' ', "");
+                let title = title(&step, step.checks.last().unwrap().id, lang).replace(' ', "");
                 let more = [failed, &title, &polling(lang).replace(' ', "")].map(str::to_owned);
                 for word in keys.iter().map(|key| (*key).to_owned()).chain(more) {
                     assert!(seen.contains(&word) || height < 24, "{word} at {width}x{height}:\n{}", lines.join("\n"));
@@ -565,7 +560,7 @@ mod tests {
     fn what_the_keys_do() {
         for lang in [Lang::En, Lang::Ja] {
             let (_folder, learner, step) = learner(lang, 1);
-            let mut screen = Screen::new(&learner, step, false);
+            let mut screen = Screen::new(&learner, &step, false);
             let (no_check, not_done) = match lang {
                 Lang::En => ("has not been checked yet", "not done yet"),
                 Lang::Ja => ("まだ検査されていません", "まだ終わっていません"),
@@ -597,7 +592,7 @@ mod tests {
                 assert_eq!(screen.key(code, control), Action::Quit);
             }
             // Nobody gets lost below the last line.
-            screen.red = Some(red(step));
+            screen.red = Some(red(&step));
             let at_the_top = look(&mut screen, 40, 12);
             for _ in 0..500 {
                 screen.key(KeyCode::Down, false);
@@ -615,7 +610,7 @@ mod tests {
     #[test]
     fn an_error_of_the_compiler_and_a_fault_of_the_machine_are_shown() {
         let (_folder, learner, step) = learner(Lang::En, 1);
-        let mut screen = Screen::new(&learner, step, false);
+        let mut screen = Screen::new(&learner, &step, false);
         let (ask, _asked) = mpsc::channel();
         let verdict = Verdict::DoesNotCompile("error[E0133]: call\n  --> src/lib.rs:1:1\n\n".repeat(30));
         screen.handle(Event::Verdict(Box::new(Ok(verdict)), None), &ask);
