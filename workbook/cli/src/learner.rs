@@ -195,8 +195,8 @@ impl Learner {
     pub fn changed(&self, step: &Step, record: &progress::Record) -> bool {
         let failed = record.failed.is_some() || record.compiler.is_some();
         match (&record.green, starter::fingerprint(&step.copy(&self.root))) {
-            (Some(green), Some(now)) => *green != now,
-            (None, Some(_)) => failed, // green before fingerprints were kept
+            (Some(green), Some(now)) if green.len() == now.len() => *green != now,
+            (_, Some(_)) => failed, // green before fingerprints were kept, or were what they are now
             (_, None) => false,
         }
     }

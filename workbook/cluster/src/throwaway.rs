@@ -9,7 +9,7 @@ use crate::tell;
 use crate::text::Text;
 use postgres::{Client, Config, NoTls};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getuid, kill_process};
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Write;
@@ -497,14 +497,14 @@ fn has_room(folder: &Path) -> bool {
 }
 
 /// The name of our folder in one in which everybody may write.
-fn folder_in(above: &str) -> Result<PathBuf> {
-    Ok(Path::new(above).join(format!("workbook-{}", user_id()?)))
+fn folder_in(above: &str) -> PathBuf {
+    Path::new(above).join(format!("workbook-{}", getuid().as_raw()))
 }
 
 /// That folder, which is made if it is missing, and is refused where it is somebody else's.
 fn own_folder(above: &str) -> Result<PathBuf> {
     use std::os::unix::fs::MetadataExt;
-    let (base, me) = (folder_in(above)?, user_id()?);
+    let (base, me) = (folder_in(above), getuid().as_raw());
     let _ = fs::create_dir(&base); // it may be there
     let there = fs::symlink_metadata(&base).map_err(|error| format!("{}: {error}", base.display()))?;
     if there.is_dir() && there.uid() == me {
@@ -522,7 +522,7 @@ static SWEPT: std::sync::Once = std::sync::Once::new();
 
 /// Removes what is left where not only a test was killed but its guard, too (the machine went down, say).
 fn sweep(installation: &Installation, above: &str) {
-    let Ok(base) = folder_in(above) else { return };
+    let base = folder_in(above);
     // Whoever holds the folder has its path among its arguments: the guard of a cluster, the initdb of a template.
     let commands: Vec<_> = fs::read_dir("/proc")
         .into_iter()
@@ -596,15 +596,10 @@ fn copy(template: &Path, to: &Path) -> Result<()> {
 
 /// As root, PostgreSQL runs as somebody else (set-up has arranged for that), who must be able to write here.
 fn give_to_server(dir: &Path) -> Result<()> {
-    if user_id()? == 0 {
+    if getuid().is_root() {
         run(Command::new("chown").arg("nobody:").arg(dir))?;
     }
     Ok(())
-}
-
-fn user_id() -> Result<u32> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(fs::metadata("/proc/self")?.uid())
 }
 
 /// Sends a signal, by its name without SIG.

@@ -3,6 +3,7 @@
 
 use crate::bilingual::Bilingual;
 use crate::starter::OpenHole;
+use console::strip_ansi_codes;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -31,16 +32,7 @@ fn helps() -> Vec<Help> {
 
 /// A text without a terminal's colours.
 pub fn plain(text: &str) -> String {
-    let mut result = String::new();
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        if letter == '\u{1b}' {
-            letters.by_ref().find(|letter| letter.is_ascii_alphabetic());
-        } else {
-            result.push(letter);
-        }
-    }
-    result
+    strip_ansi_codes(text).into_owned()
 }
 
 /// The first error of all that the compiler has said, with the copy's folder left out of the paths.

@@ -5,6 +5,7 @@ use crate::error::{Result, machine};
 use crate::step::{Hole, Step};
 use cluster::tr;
 use cluster::{Lang, failure};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -174,13 +175,12 @@ pub fn fingerprint(copy: &Path) -> Option<String> {
         }
     }
     files.sort();
-    // FNV-1a: the standard library's may be another one after an update.
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    let hash = files.iter().fold(0xcbf2_9ce4_8422_2325, |hash, (name, bytes)| {
-        let hash = name.as_bytes().iter().chain(&[0]).fold(hash, step);
-        bytes.iter().chain(&bytes.len().to_le_bytes()).fold(hash, step)
-    });
-    Some(format!("{hash:016x}"))
+    let mut hash = Sha256::new();
+    for (name, bytes) in files {
+        hash.update(format!("{name} {}\n", bytes.len()));
+        hash.update(bytes);
+    }
+    Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Is this line the mark of this hole, in whichever language?

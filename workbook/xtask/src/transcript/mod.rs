@@ -43,6 +43,7 @@ use cluster::throwaway::{Installation, SUPERUSER, Throwaway, gone, limit, run, s
 use course::build_dir::{self, BuildDir, Shell};
 use course::variant::Variant;
 use session::Session;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -263,16 +264,23 @@ impl Stage {
 
     /// A sum of all that makes a difference to the library.
     fn made_of(&self, step: &str, patch: Option<&Path>, original: &Installation) -> Result<String> {
-        let script = r#"set -e; "$2/pg_config" --version --bindir; stat -c '%Y %s' "$2/postgres"
-            cat "$0" steps/"$1"/src/* steps/"$1"/*.toml steps/"$1"/*.control Cargo.toml Cargo.lock rust-toolchain.toml"#;
-        let mut sum = Command::new("bash");
-        sum.args(["-c", &format!("set -o pipefail; {{ {script}\n}} | sha256sum")])
-            .arg(patch.unwrap_or(Path::new("/dev/null")));
-        let out = sum.arg(step).arg(&original.bin).current_dir(&self.root).output()?;
-        if !out.status.success() {
-            return Err(format!("{step}: {}", String::from_utf8_lossy(&out.stderr)).into());
+        let folder = self.root.join("steps").join(step);
+        let built = fs::metadata(original.bin.join("postgres"))?;
+        let mut hash = Sha256::new();
+        hash.update(format!("{original:?} {} {:?}", built.len(), built.modified()?));
+        let mut files: Vec<_> =
+            ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"].map(|name| self.root.join(name)).into();
+        for folder in [folder.join("src"), folder] {
+            let entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+            files.extend(entries.collect::<std::io::Result<Vec<_>>>()?.into_iter().filter(|path| path.is_file()));
         }
-        Ok(String::from_utf8(out.stdout)?)
+        files.extend(patch.map(Path::to_owned));
+        files.sort();
+        for file in files {
+            hash.update(format!("{}\n", file.display()));
+            hash.update(fs::read(file)?);
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
