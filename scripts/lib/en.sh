@@ -131,24 +131,9 @@ The steps are:
   [serve_usage]='usage: scripts/serve [--open] [--port N] [--lang en|ja]
        scripts/serve --lan [--port N]   the book and the offline packs, for all computers of the room'
 
-  [usage_test]='usage: scripts/test [STEP ...] [--pg '"${MAJORS// /|}"'|all|PATH/pg_config] [--long[=MAJOR]] [--lang en|ja]
-       scripts/test --variants [--pg MAJOR]   the wrong changes to the steps
-       scripts/test --learner                 cargo workbook: wrong answers, and the way of a learner through all steps
-       scripts/test --origins                 where PostgreSQL comes from, with each place taken away in turn
-       scripts/test --book                    the built book
-       scripts/test --write-table             the table of step by major, as the last --pg all saw it'
   [table_stale]='{1} does not say what the tests saw'
   [no_results]='no run of all majors has been saved'
   [no_results.next]='scripts/test --pg all'
-  [test_running]='running  {1}'
-  [test_timeout]='{1} has not ended within {2} minutes and was stopped'
-  [test_failed]='FAILED   {1} (the whole output: {2})'
-  [test_column_check]='check'
-  [test_column_result]='result'
-  [test_column_tests]='tests'
-  [test_column_seconds]='secs'
-  [test_ok]='passed'
-  [test_failed_word]='FAILED'
 
   [book_tool]='missing  {1}: fetching what the checks of the book and its PDFs need'
   [book_tool_failed]='{1} could not be installed. The last lines of {2}:

@@ -131,24 +131,9 @@ MSG=(
   [serve_usage]='使い方: scripts/serve [--open] [--port N] [--lang en|ja]
         scripts/serve --lan [--port N]   会場のすべてのコンピュータに、本とオフラインパックを配布します'
 
-  [usage_test]='使い方: scripts/test [ステップ ...] [--pg '"${MAJORS// /|}"'|all|パス/pg_config] [--long[=メジャーバージョン]] [--lang en|ja]
-        scripts/test --variants [--pg メジャーバージョン]   ステップへの誤った変更
-        scripts/test --learner                             cargo workbook の検査。誤った答えと、全ステップを通した学習の流れ
-        scripts/test --origins                            PostgreSQL の取得元。ひとつずつ使えなくして調べます
-        scripts/test --book                               ビルドした本
-        scripts/test --write-table                        前回の --pg all の結果を、ステップとメジャーバージョンの表に書き込みます'
   [table_stale]='{1} の内容が、テストの結果と一致しません'
   [no_results]='すべてのメジャーバージョンで実行した結果が保存されていません'
   [no_results.next]='scripts/test --pg all'
-  [test_running]='実行中   {1}'
-  [test_timeout]='{1} は {2} 分以内に終わらなかったため中止しました'
-  [test_failed]='失敗     {1} (出力全体: {2})'
-  [test_column_check]='検査'
-  [test_column_result]='結果'
-  [test_column_tests]='件数'
-  [test_column_seconds]='秒'
-  [test_ok]='成功'
-  [test_failed_word]='失敗'
 
   [book_tool]='不足     {1}: 本の検査と PDF の作成に必要なものを取得します'
   [book_tool_failed]='{1} をインストールできませんでした。{2} の最後の出力:

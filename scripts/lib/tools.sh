@@ -42,6 +42,9 @@ need_mdbook() {
   build_tool mdbook "$MDBOOK_VERSION" "${flags[@]}"
 }
 
+# Whether a C compiler is here, with the headers of the C library.
+has_cc() { command -v cc > /dev/null && printf '#include <stdio.h>\nint main(void){return 0;}\n' | cc -x c -o /dev/null - 2> /dev/null; }
+
 # Installs `packages`, which bring `what`: tools and Debian packages that the caller has found to be missing.
 what=() packages=()
 install_packages() {

@@ -1,34 +1,67 @@
-//! `cargo xtask`: see `cargo xtask --help`.
+//! `cargo xtask`: see `cargo xtask --help`. `scripts/test` and others start it.
 
 mod bench;
+mod ci;
+mod problem;
+mod report;
+mod shell;
 mod transcript;
 mod transcripts;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use cluster::Lang;
+use problem::Problem;
 use std::process::ExitCode;
 
 /// The maintainers' commands.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The language of the messages: en or ja
+    #[arg(long, global = true)]
+    lang: Option<String>,
+}
+
+#[derive(Subcommand)]
 enum Command {
     /// Measure worker_spi against PostgreSQL's sample in C: what scripts/bench calls
     Bench(bench::Arguments),
+    /// Run all tests, or some of them: what scripts/test calls
+    Ci(ci::Arguments),
     /// Execute the transcripts of the steps and compare what is printed with what is committed
     Transcripts(transcripts::Arguments),
 }
 
 fn main() -> ExitCode {
-    let result = match Command::parse() {
-        Command::Bench(arguments) => bench::run(&arguments),
-        Command::Transcripts(arguments) => transcripts::run(arguments),
+    let arguments: Vec<String> = std::env::args().collect();
+    let lang = language(&arguments).map_or_else(Lang::from_env, |value| Lang::named(&value));
+    let cli = Cli::command().mut_subcommand("ci", |it| it.override_help(ci::usage(lang)));
+    let cli = match cli.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return problem::refused(&error, lang),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+    let done = match cli.command {
+        Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Ci(arguments) => ci::run(&arguments, lang).map(report::Sum::close),
+        Command::Transcripts(arguments) => transcripts::run(arguments).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        match error.downcast_ref::<Problem>() {
+            Some(problem) => eprintln!("{problem}"),
+            None => eprintln!("error: {error:#}"),
         }
-    }
+        ExitCode::FAILURE
+    })
+}
+
+/// `--lang ja` or `--lang=ja`: what clap has to say of the other arguments is said in this language, too.
+fn language(arguments: &[String]) -> Option<String> {
+    arguments.iter().enumerate().find_map(|(i, argument)| match argument.strip_prefix("--lang")? {
+        "" => arguments.get(i + 1).cloned(),
+        value => value.strip_prefix('=').map(str::to_owned),
+    })
 }
 
 #[cfg(test)]
@@ -36,6 +69,6 @@ mod tests {
     /// clap looks for such things as two options of one name only when a program runs.
     #[test]
     fn the_commands_fit_together() {
-        <super::Command as clap::CommandFactory>::command().debug_assert();
+        <super::Cli as clap::CommandFactory>::command().debug_assert();
     }
 }
