@@ -9,7 +9,7 @@ verdict "the same keys in English and Japanese" "$(diff <(keys en) <(keys ja))"
 verdict "the same placeholders" "$(diff <(placeholders en) <(placeholders ja))"
 
 cd "$ROOT/scripts" || exit 1
-files=(setup ready env run serve handout clean upstream-tests bench lib/upstream.sh lib/common.sh lib/rust.sh lib/tools.sh lib/browser.sh lib/majors.sh lib/majors-table.sh lib/environment.sh lib/xtask.sh)
+files=(setup ready env run serve handout clean upstream-tests bench lib/upstream.sh lib/common.sh lib/rust.sh lib/tools.sh lib/browser.sh lib/majors.sh lib/environment.sh lib/xtask.sh)
 files+=(offline-pack lib/offline/common.sh lib/offline/install)
 used=$(grep -hv '^ *#' "${files[@]}" | grep -oE '\b(text|say|warn|die) "?[a-z_]+' | awk '{ print $2 }' | grep -vE '^"' | sort -u)
 for k in $used; do [ "${MSG[$k]+x}" ] || unknown+=" $k"; done

@@ -131,10 +131,6 @@ The steps are:
   [serve_usage]='usage: scripts/serve [--open] [--port N] [--lang en|ja]
        scripts/serve --lan [--port N]   the book and the offline packs, for all computers of the room'
 
-  [table_stale]='{1} does not say what the tests saw'
-  [no_results]='no run of all majors has been saved'
-  [no_results.next]='scripts/test --pg all'
-
   [book_tool]='missing  {1}: fetching what the checks of the book and its PDFs need'
   [book_tool_failed]='{1} could not be installed. The last lines of {2}:
 {3}'

@@ -131,10 +131,6 @@ MSG=(
   [serve_usage]='使い方: scripts/serve [--open] [--port N] [--lang en|ja]
         scripts/serve --lan [--port N]   会場のすべてのコンピュータに、本とオフラインパックを配布します'
 
-  [table_stale]='{1} の内容が、テストの結果と一致しません'
-  [no_results]='すべてのメジャーバージョンで実行した結果が保存されていません'
-  [no_results.next]='scripts/test --pg all'
-
   [book_tool]='不足     {1}: 本の検査と PDF の作成に必要なものを取得します'
   [book_tool_failed]='{1} をインストールできませんでした。{2} の最後の出力:
 {3}'

@@ -514,6 +514,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readmes_name_all_majors() {
+        let majors = table().unwrap().majors.keys().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        for file in ["README.md", "README.ja.md"] {
+            assert!(fs::read_to_string(root().join(file)).unwrap().contains(&majors), "{file}: {majors}");
+        }
+    }
+
+    #[test]
     fn the_budgets_are_those_of_contributing() {
         for file in ["CONTRIBUTING.md", "CONTRIBUTING.ja.md"] {
             let text = fs::read_to_string(root().join(file)).unwrap();
