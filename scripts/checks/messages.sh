@@ -9,7 +9,7 @@ verdict "the same keys in English and Japanese" "$(diff <(keys en) <(keys ja))"
 verdict "the same placeholders" "$(diff <(placeholders en) <(placeholders ja))"
 
 cd "$ROOT/scripts" || exit 1
-files=(setup ready env run serve handout clean upstream-tests bench lib/upstream.sh lib/common.sh lib/rust.sh lib/tools.sh lib/browser.sh lib/majors.sh lib/environment.sh lib/xtask.sh)
+files=(setup ready env run serve handout clean lib/common.sh lib/rust.sh lib/tools.sh lib/browser.sh lib/majors.sh lib/environment.sh lib/xtask.sh)
 files+=(offline-pack lib/offline/common.sh lib/offline/install)
 used=$(grep -hv '^ *#' "${files[@]}" | grep -oE '\b(text|say|warn|die) "?[a-z_]+' | awk '{ print $2 }' | grep -vE '^"' | sort -u)
 for k in $used; do [ "${MSG[$k]+x}" ] || unknown+=" $k"; done
@@ -17,7 +17,7 @@ verdict "every message that is used exists" "${unknown:-}"
 for k in $(keys en); do
   base=${k%.next}
   [ "${MSG[$base]+x}" ] || left+=" $k"
-  grep -qE "\b$base\b" "${files[@]}" || case $base in upstream_pass | upstream_fail) ;; *) left+=" $k" ;; esac
+  grep -qE "\b$base\b" "${files[@]}" || left+=" $k"
 done
 verdict "no message is left over" "${left:-}"
 deadly=$(grep -hoE '\bdie [a-z_]+' "${files[@]}" | awk '{ print $2 }' | sort -u)

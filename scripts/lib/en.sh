@@ -136,31 +136,6 @@ The steps are:
 {3}'
   [book_tool_failed.next]='if the network is down, repeat the command when it is back'
 
-  [usage_upstream]='usage: scripts/upstream-tests ['"${MAJORS// /|}"'|all] [--lang en|ja]'
-  [upstream_head]='{1}, its own tests of worker_spi ({2})'
-  [upstream_none]='without any worker_spi'
-  [upstream_c]='the C sample'
-  [upstream_ours]='ours'
-  [upstream_script]='ours, with the original'"'"'s install script and control file'
-  [upstream_pass]='  passed   {1}: {2} of {3}'
-  [upstream_fail]='  refused  {1}, as it must be'
-  [upstream_wrong]='  WRONG    {1}: {2}'
-  [upstream_left]='  not run  the C sample, its install script, and the test t/002 of {1}: its source cannot be fetched yet. The tests are those of {2}'
-  [upstream_status]='the tests ended with status {1}'
-  [upstream_no_failure]='the tests did not fail'
-  [upstream_other_failure]='the tests failed for another reason than the missing library'
-  [upstream_count]='{1} tests passed, expected {2}'
-  [upstream_skipped]='tests were skipped'
-  [upstream_c_failed]='the C sample could not be built. The last lines of {1}:
-{2}'
-  [upstream_rust_failed]='worker_spi could not be built. The last lines of {1}:
-{2}'
-  [upstream_c_failed.next]='scripts/setup --pg all, then repeat the command'
-  [upstream_rust_failed.next]='scripts/test worker_spi'
-
-  [usage_bench]='usage: scripts/bench [--quick] [--lang en|ja]'
-  [bench_build]='Building: ours (optimised), the C sample, step 7 (the first time takes some minutes)'
-
   [usage_offline]='usage: scripts/offline-pack [--to FOLDER] [--debian MIRROR] [--ubuntu MIRROR] [--no-rootfs] [--lang en|ja]
   makes, in target/offline, what a room without a network needs: an archive for Debian 12 laptops, and a root file system for WSL and containers
   --to      another folder than target/offline

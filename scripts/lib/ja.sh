@@ -136,31 +136,6 @@ MSG=(
 {3}'
   [book_tool_failed.next]='ネットワークが使えない場合は、復旧後にもう一度実行してください'
 
-  [usage_upstream]='使い方: scripts/upstream-tests ['"${MAJORS// /|}"'|all] [--lang en|ja]'
-  [upstream_head]='{1}、worker_spi に対する付属のテスト ({2})'
-  [upstream_none]='worker_spi がない状態'
-  [upstream_c]='C のサンプル'
-  [upstream_ours]='本書の worker_spi'
-  [upstream_script]='本書の worker_spi (インストールスクリプトと control ファイルは元のもの)'
-  [upstream_pass]='  成功  {1}: {3} 件中 {2} 件'
-  [upstream_fail]='  失敗  {1} (失敗するのが正しい)'
-  [upstream_wrong]='  異常  {1}: {2}'
-  [upstream_left]='  未実行  C のサンプル、そのインストールスクリプト、{1} のテスト t/002: {1} のソースをまだ取得できません。テストは {2} のものです'
-  [upstream_status]='テストが終了コード {1} で終わりました'
-  [upstream_no_failure]='失敗するはずのテストが失敗しませんでした'
-  [upstream_other_failure]='ライブラリがないこと以外の理由でテストが失敗しました'
-  [upstream_count]='成功したテストは {1} 件です ({2} 件のはずです)'
-  [upstream_skipped]='実行されなかったテストがあります'
-  [upstream_c_failed]='C のサンプルをビルドできませんでした。{1} の最後の行:
-{2}'
-  [upstream_rust_failed]='worker_spi をビルドできませんでした。{1} の最後の行:
-{2}'
-  [upstream_c_failed.next]='scripts/setup --pg all (終わったら、もう一度実行してください)'
-  [upstream_rust_failed.next]='scripts/test worker_spi'
-
-  [usage_bench]='使い方: scripts/bench [--quick] [--lang en|ja]'
-  [bench_build]='ビルド中: 本書の worker_spi (最適化あり)、C のサンプル、ステップ 7 (初回は数分かかります)'
-
   [usage_offline]='使い方: scripts/offline-pack [--to ディレクトリ] [--debian ミラー] [--ubuntu ミラー] [--no-rootfs] [--lang en|ja]
   ネットワークのない会場で必要なものを target/offline に作ります。Debian 12 のノート PC 用のアーカイブと、WSL とコンテナ用のルートファイルシステムです
   --to      target/offline 以外の場所に作ります

@@ -3,6 +3,7 @@
 use crate::problem::problem;
 use crate::report::{Kind, Report, Sum};
 use crate::shell::Shell;
+use crate::upstream;
 use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, MetadataCommand, Target, TargetKind};
 use clap::builder::NonEmptyStringValueParser;
@@ -11,10 +12,8 @@ use cluster::{Lang, Table, tr};
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Instant;
 
 /// When a test target runs. All that are not in [`TURNS`] run once.
@@ -194,32 +193,15 @@ fn continuous(lang: Lang) -> Sum {
 }
 
 fn part(command: &str, lang: Lang) -> Result<Sum> {
-    if let Some(major) = command.strip_prefix("scripts/upstream-tests ") {
-        return upstream(major, lang);
-    }
     #[derive(Parser)]
-    struct Command {
+    struct Part {
         #[command(flatten)]
         arguments: Arguments,
     }
-    run(&Command::try_parse_from(command.split(' '))?.arguments, lang)
-}
-
-/// The sum of `scripts/upstream-tests`. Its closing line is not printed: there is one, at the end.
-fn upstream(major: &str, lang: Lang) -> Result<Sum> {
-    let mut script = Shell::new(lang)?.command(root().join("scripts/upstream-tests"));
-    let mut script = script.arg(major).stdout(Stdio::piped()).spawn()?;
-    let mut sum = None;
-    for line in BufReader::new(script.stdout.take().context("no output")?).lines() {
-        let line = line?;
-        let numbers = line.strip_suffix(" failed").and_then(|line| line.split_once(" passed, "));
-        match numbers.map(|(passed, failed)| (passed.parse(), failed.parse())) {
-            Some((Ok(passed), Ok(failed))) => sum = Some(Sum { passed, failed }),
-            _ => println!("{line}"),
-        }
+    match command.strip_prefix("scripts/upstream-tests ") {
+        Some(major) => upstream::run(&upstream::Arguments { major: Some(major.into()) }, lang),
+        None => run(&Part::try_parse_from(command.split(' '))?.arguments, lang),
     }
-    script.wait()?;
-    sum.context("scripts/upstream-tests has not said how many tests have passed")
 }
 
 /// The steps that can be named, in their order.

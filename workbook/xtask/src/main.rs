@@ -2,11 +2,13 @@
 
 mod bench;
 mod ci;
+mod measure;
 mod problem;
 mod report;
 mod shell;
 mod transcript;
 mod transcripts;
+mod upstream;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cluster::Lang;
@@ -26,26 +28,35 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure worker_spi against PostgreSQL's sample in C: what scripts/bench calls
+    /// Build worker_spi and PostgreSQL's sample in C, and measure one against the other: what scripts/bench calls
     Bench(bench::Arguments),
     /// Run all tests, or some of them: what scripts/test calls
     Ci(ci::Arguments),
+    /// What bench does once they are built
+    Measure(measure::Arguments),
     /// Execute the transcripts of the steps and compare what is printed with what is committed
     Transcripts(transcripts::Arguments),
+    /// Run PostgreSQL's own tests of worker_spi against ours: what scripts/upstream-tests calls
+    UpstreamTests(upstream::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let lang = language(&arguments).map_or_else(Lang::from_env, |value| Lang::named(&value));
-    let cli = Cli::command().mut_subcommand("ci", |it| it.override_help(ci::usage(lang)));
+    let cli = Cli::command()
+        .mut_subcommand("bench", |it| it.override_help(bench::usage(lang)))
+        .mut_subcommand("ci", |it| it.override_help(ci::usage(lang)))
+        .mut_subcommand("upstream-tests", |it| it.override_help(upstream::usage(lang)));
     let cli = match cli.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return problem::refused(&error, lang),
     };
     let done = match cli.command {
-        Command::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Bench(arguments) => bench::run(&arguments, lang).map(|()| ExitCode::SUCCESS),
         Command::Ci(arguments) => ci::run(&arguments, lang).map(report::Sum::close),
+        Command::Measure(arguments) => measure::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Transcripts(arguments) => transcripts::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::UpstreamTests(arguments) => upstream::run(&arguments, lang).map(report::Sum::close),
     };
     done.unwrap_or_else(|error| {
         match error.downcast_ref::<Problem>() {
