@@ -76,7 +76,7 @@ pub struct Arguments {
     #[arg(long, default_value = "")]
     only: String,
     /// Every part, one after the other, with the minutes that it may take
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["steps", "pg", "long", "variants", "learner", "origins", "book", "only"])]
     all: bool,
 }
 
@@ -193,15 +193,20 @@ fn continuous(lang: Lang) -> Sum {
 }
 
 fn part(command: &str, lang: Lang) -> Result<Sum> {
+    match command.strip_prefix("scripts/upstream-tests ") {
+        Some(major) => upstream::run(&upstream::Arguments { major: Some(major.into()) }, lang),
+        None => run(&parse(command)?, lang),
+    }
+}
+
+/// The arguments of a command line.
+fn parse(command: &str) -> Result<Arguments> {
     #[derive(Parser)]
-    struct Part {
+    struct Line {
         #[command(flatten)]
         arguments: Arguments,
     }
-    match command.strip_prefix("scripts/upstream-tests ") {
-        Some(major) => upstream::run(&upstream::Arguments { major: Some(major.into()) }, lang),
-        None => run(&Part::try_parse_from(command.split(' '))?.arguments, lang),
-    }
+    Ok(Line::try_parse_from(command.split(' '))?.arguments)
 }
 
 /// The steps that can be named, in their order.
@@ -501,6 +506,12 @@ mod tests {
         for file in ["README.md", "README.ja.md"] {
             assert!(fs::read_to_string(root().join(file)).unwrap().contains(&majors), "{file}: {majors}");
         }
+    }
+
+    #[test]
+    fn the_parts_of_the_continuous_run_can_be_parsed() {
+        let all: Vec<_> = CONTINUOUS.iter().filter(|(_, command)| command.starts_with("scripts/test ")).collect();
+        assert!(all.len() > 1 && all.iter().all(|(_, command)| parse(command).is_ok()), "{all:?}");
     }
 
     #[test]
