@@ -1,0 +1,5 @@
+//! The scripts, started as a reader starts them.
+
+mod bad_input;
+mod ready;
+mod support;
