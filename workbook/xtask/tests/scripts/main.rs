@@ -2,4 +2,5 @@
 
 mod bad_input;
 mod ready;
+mod servers;
 mod support;
