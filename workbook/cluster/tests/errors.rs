@@ -1,4 +1,4 @@
-//! What a reader sees of a failure, as far as it can be told from the log alone. The whole way is tested by scripts/checks/live.sh.
+//! What a reader sees of a failure, as far as it can be told from the log alone. The whole way is tested by workbook/xtask/tests/scripts/live.rs.
 
 use cluster::environment::Environment;
 use cluster::error::Error;
