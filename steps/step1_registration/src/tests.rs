@@ -1,61 +1,26 @@
-//! Tests that run inside a PostgreSQL which has this library preloaded: `cargo pgrx test pg18`.
-//! What only shows from outside (restarts, crashes, standbys, shutdown) is tested by the `workbook` crate.
+//! Tests that run inside a PostgreSQL which has this library preloaded: `cargo pgrx test pg18`. They are about what is new in this step.
+//! What only shows from outside (restarts, crashes, standbys, shutdown) is tested by the crate `course`.
 
+use crate::NAME;
 use pgrx::prelude::*;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use testing::{pid_of, poll, signal};
 
-/// PostgreSQL 15's postmaster works out how long to sleep and only then lets signals in: a worker that ends in between is started
-/// again when the postmaster next wakes, up to a minute later. SIGUSR1 without a request does nothing but wake it. It is the
-/// parent of the process that runs a `#[pg_test]`.
-#[cfg(feature = "pg15")]
-fn wake_the_postmaster() {
-    let parent = std::os::unix::process::parent_id().to_string();
-    if std::fs::read_to_string(format!("/proc/{parent}/comm")).is_ok_and(|name| name == "postgres\n") {
-        assert!(std::process::Command::new("kill").args(["-USR1", &parent]).status().unwrap().success());
-    }
-}
+/// What `cargo pgrx test` asks for before it starts its server.
+#[cfg(test)]
+pub mod pg_test {
+    /// Nothing to prepare.
+    pub fn setup(_options: Vec<&str>) {}
 
-/// Asks every 10 ms until there is an answer. Panics after 20 s, so that no test hangs.
-fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let limit = Instant::now() + Duration::from_secs(20);
-    #[cfg(feature = "pg15")]
-    let mut nudge = Instant::now() + Duration::from_secs(1);
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < limit, "{what}: not within 20 s");
-        #[cfg(feature = "pg15")]
-        if Instant::now() >= nudge {
-            nudge += Duration::from_secs(1);
-            wake_the_postmaster();
-        }
-        std::thread::sleep(Duration::from_millis(10));
+    /// The settings of the test server.
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec!["shared_preload_libraries = 'step1_registration'"]
     }
 }
 
 #[pg_schema]
 mod tests {
     use super::*;
-    use crate::NAME;
-
-    /// The PID of the postmaster's child process that shows this name in the process table.
-    fn pid_of(worker: &str) -> Option<i32> {
-        // SAFETY: PostmasterPid is set before this process was forked and never changes.
-        let postmaster = unsafe { pg_sys::PostmasterPid };
-        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
-        children
-            .split_whitespace()
-            .find(|pid| {
-                std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|title| title.trim_end_matches(['\0', ' ']) == format!("postgres: {worker}"))
-            })
-            .map(|pid| pid.parse().unwrap())
-    }
-
-    fn signal(pid: i32, signal: &str) {
-        assert!(std::process::Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
-    }
 
     #[pg_test]
     fn the_worker_is_a_child_of_the_postmaster() {

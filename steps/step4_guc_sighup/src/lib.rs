@@ -151,21 +151,5 @@ fn reload_if_due(name: &str) {
 
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
-
-/// What `cargo pgrx test` asks for before it starts its server.
 #[cfg(test)]
-pub mod pg_test {
-    /// Nothing to prepare.
-    pub fn setup(_options: Vec<&str>) {}
-
-    /// The settings of the test server.
-    pub fn postgresql_conf_options() -> Vec<&'static str> {
-        vec![
-            "shared_preload_libraries = 'step4_guc_sighup'",
-            "autovacuum = off",
-            "step4.role = 'counter'",
-            "step4.naptime = '100ms'",
-            "step4.total_workers = 3",
-        ]
-    }
-}
+pub use tests::pg_test;

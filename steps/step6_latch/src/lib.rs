@@ -176,24 +176,5 @@ impl Rest {
 
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
-
-/// What `cargo pgrx test` asks for before it starts its server.
 #[cfg(test)]
-pub mod pg_test {
-    /// Nothing to prepare.
-    pub fn setup(_options: Vec<&str>) {}
-
-    /// The settings of the test server.
-    pub fn postgresql_conf_options() -> Vec<&'static str> {
-        vec![
-            "shared_preload_libraries = 'step6_latch'",
-            "autovacuum = off",
-            "step6.role = 'counter'",
-            "step6.naptime = '100ms'",
-            "step6.total_workers = 3",
-            "max_prepared_transactions = 2",
-            // A wait for a lock leaves an alarm behind, which sets the latch once more, a second later. Not in these tests.
-            "deadlock_timeout = '1h'",
-        ]
-    }
-}
+pub use tests::pg_test;

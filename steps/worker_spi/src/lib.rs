@@ -67,15 +67,5 @@ pub extern "C-unwind" fn worker_spi_main(arg: pg_sys::Datum) {
 
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
-
-/// What `cargo pgrx test` asks for before it starts its server.
 #[cfg(test)]
-pub mod pg_test {
-    /// Nothing to prepare.
-    pub fn setup(_options: Vec<&str>) {}
-
-    /// The settings of the test server.
-    pub fn postgresql_conf_options() -> Vec<&'static str> {
-        vec!["shared_preload_libraries = 'worker_spi'", "worker_spi.naptime = 1"]
-    }
-}
+pub use tests::pg_test;

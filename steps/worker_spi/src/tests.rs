@@ -1,44 +1,26 @@
 //! Tests that run inside a PostgreSQL which has this library preloaded: `cargo pgrx test pg18`. They are few: what it must do is
-//! judged by PostgreSQL's own tests (`scripts/upstream-tests`), and by the checks of the `workbook` crate.
+//! judged by PostgreSQL's own tests (`scripts/upstream-tests`), and by the checks of the crate `course`.
 
 use crate::NAME;
 use pgrx::prelude::*;
-use std::time::{Duration, Instant};
+use testing::poll;
+
+/// What `cargo pgrx test` asks for before it starts its server.
+#[cfg(test)]
+pub mod pg_test {
+    /// Nothing to prepare.
+    pub fn setup(_options: Vec<&str>) {}
+
+    /// The settings of the test server.
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec!["shared_preload_libraries = 'worker_spi'", "worker_spi.naptime = 1"]
+    }
+}
 
 #[pg_schema]
 mod tests {
     use super::*;
     use crate::compat;
-
-    /// PostgreSQL 15's postmaster works out how long to sleep and only then lets signals in: a worker that ends in between is started
-    /// again when the postmaster next wakes, up to a minute later. SIGUSR1 without a request does nothing but wake it. It is the
-    /// parent of the process that runs a `#[pg_test]`.
-    #[cfg(feature = "pg15")]
-    fn wake_the_postmaster() {
-        let parent = std::os::unix::process::parent_id().to_string();
-        if std::fs::read_to_string(format!("/proc/{parent}/comm")).is_ok_and(|name| name == "postgres\n") {
-            assert!(std::process::Command::new("kill").args(["-USR1", &parent]).status().unwrap().success());
-        }
-    }
-
-    /// Asks every 10 ms until there is an answer. Panics after 20 s, so that no test hangs.
-    fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-        let limit = Instant::now() + Duration::from_secs(20);
-        #[cfg(feature = "pg15")]
-        let mut nudge = Instant::now() + Duration::from_secs(1);
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            assert!(Instant::now() < limit, "{what}: not within 20 s");
-            #[cfg(feature = "pg15")]
-            if Instant::now() >= nudge {
-                nudge += Duration::from_secs(1);
-                wake_the_postmaster();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
 
     /// One text from `pg_stat_activity`, as it is now.
     fn activity(sql: &str) -> Option<String> {

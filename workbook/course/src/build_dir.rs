@@ -137,8 +137,8 @@ impl BuildDir {
         fs::write(folder.join("Cargo.toml"), manifest.replace(members, "members = [\"step\"]"))?;
         fs::copy(self.root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
         let manifest = fs::read_to_string(source.join("Cargo.toml"))?;
-        let unify = self.root.join("workbook/unify").display().to_string();
-        fs::write(source.join("Cargo.toml"), manifest.replace("../../workbook/unify", &unify))?;
+        let workbook = format!("{}/workbook/", self.root.display());
+        fs::write(source.join("Cargo.toml"), manifest.replace("../../workbook/", &workbook))?;
         Ok(source)
     }
 

@@ -27,6 +27,7 @@ const TAKEN: &[&str] = &[
     "std",
     "super",
     "test",
+    "testing",
     "tests",
     "tx",
     "wake",
@@ -186,9 +187,14 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Result<()> {
         }
         for entry in fs::read_dir(copy.join("src"))?.flatten() {
             let text = renamed(&fs::read_to_string(entry.path())?);
-            let text = text.replace("is tested by the `workbook` crate.", "is not tested here.");
+            let text = text.replace("is tested by the crate `course`.", "is not tested here.");
+            let text = text.replace(" They are about what is new in this step.", "");
+            // What the tests of the steps share comes along.
+            let text =
+                text.replace("use testing::", "use crate::testing::").replace(TESTS, &format!("{TESTING}{TESTS}"));
             fs::write(entry.path(), text)?;
         }
+        fs::write(copy.join("src/testing.rs"), include_str!("../../testing/src/lib.rs"))?;
         let control = renamed(&fs::read_to_string(copy.join(format!("{}.control", step.name)))?);
         let control = control.replace("workbook step 7: b", "b");
         fs::remove_file(copy.join(format!("{}.control", step.name)))?;
@@ -211,6 +217,11 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Result<()> {
     };
     put().map_err(|error| machine(to, error))?
 }
+
+/// Where `lib.rs` names its tests, and what is to stand above.
+const TESTS: &str = "#[cfg(any(test, feature = \"pg_test\"))]\nmod tests;";
+const TESTING: &str =
+    "#[cfg(test)]\n#[allow(dead_code, reason = \"some of it is for tests that are to come\")]\nmod testing;\n";
 
 fn manifest(name: &str, pgrx: &str, postgres: &str, rust: &str, features: &str, major: &str) -> String {
     format!(
