@@ -168,6 +168,15 @@ pub fn event(step: &Step, event: &Event, lang: Lang) -> (Option<String>, Option<
             let line = tr!(lang, "  quick checks passed after {took:.1} s", "  短い検査に合格しました ({took:.1} 秒)");
             (None, Some(line))
         }
+        Event::Inherited(count, took) => {
+            let took = took.as_secs_f64();
+            let line = tr!(
+                lang,
+                "  ok      What the steps before demand: {count} checks ({took:.1} s)",
+                "  合格    前のステップまでの検査 {count} 件 ({took:.1} 秒)"
+            );
+            (None, Some(line))
+        }
     }
 }
 

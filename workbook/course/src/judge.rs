@@ -1,7 +1,7 @@
 //! The verdict on a learner's copy: built, installed, loaded, and judged by the step's checks.
 
 use crate::build_dir::{BuildDir, Shell};
-use crate::checks::{Check, Subject, Tier};
+use crate::checks::{self, Check, Subject, Tier};
 use crate::error::{Error, Result, machine};
 use crate::starter::{self, Open};
 use crate::step::Step;
@@ -50,6 +50,8 @@ pub enum Event {
     Passed(&'static str, Duration),
     /// All quick checks have passed, so long after the command.
     Quick(Duration),
+    /// So many checks of the steps before have passed, too.
+    Inherited(usize, Duration),
 }
 
 /// The verdict.
@@ -213,6 +215,22 @@ impl Judge {
             if *tier == Tier::Quick {
                 tell(Event::Quick(begin.elapsed()));
             }
+        }
+        Ok(Verdict::Green)
+    }
+
+    /// Judges what has been judged green by what the steps before demand, up to these tiers.
+    pub fn judge_inherited(&mut self, tiers: &[Tier], tell: &mut dyn FnMut(Event)) -> Result<Verdict> {
+        let begin = Instant::now();
+        let mut checks = checks::inherited(&self.step.name);
+        checks.retain(|check| tiers.contains(&check.tier));
+        let count = checks.len();
+        tell(Event::Tier(Tier::Full, count));
+        if let Some(red) = self.run_checks(checks, None, &mut |_| ())? {
+            return Ok(Verdict::Red(red));
+        }
+        if count > 0 {
+            tell(Event::Inherited(count, begin.elapsed()));
         }
         Ok(Verdict::Green)
     }

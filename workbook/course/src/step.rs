@@ -21,11 +21,11 @@ pub struct Step {
     pub title: Bilingual,
     /// What its worker must do.
     pub checks: &'static [Check],
-    /// The texts of the checks.
+    /// The texts of the checks, and of those of earlier steps that it has to pass.
     pub texts: BTreeMap<String, CheckText>,
     /// The holes of its exercise.
     pub holes: Vec<Hole>,
-    /// The hints, in the order in which they are tried.
+    /// The hints, in the order in which they are tried; behind its own those for the checks of earlier steps that it has to pass.
     pub hints: Vec<Hint>,
 }
 
@@ -127,11 +127,11 @@ impl Step {
         let manifest: Manifest = toml(&folder.join("Cargo.toml"))?;
         let exercise: Exercise = toml(&folder.join("exercise.toml"))?;
         let hints: Hints = toml(&folder.join("hints.toml"))?;
-        let step = Self {
+        let mut step = Self {
             name: name.into(),
             title: manifest.package.metadata.workbook.title,
             checks,
-            texts: toml(&folder.join("checks.toml"))?,
+            texts: texts(root, name)?,
             holes: exercise.hole,
             hints: hints.hint,
             folder,
@@ -143,7 +143,22 @@ impl Step {
             return Err(format!("{}: there is no check \"{check}\"", step.folder.display()).into());
         }
         drop(named);
+        step.inherit_hints(root)?;
         Ok(step)
+    }
+
+    fn inherit_hints(&mut self, root: &Path) -> failure::Result<()> {
+        let inherited = checks::inherited(&self.name);
+        for (step, _) in checks::steps().into_iter().take_while(|(step, _)| *step != self.name) {
+            let hints: Hints = toml(&root.join("steps").join(step).join("hints.toml"))?;
+            for hint in hints.hint {
+                let fits = inherited.iter().any(|check| check.id == hint.check);
+                if fits && !self.hints.iter().any(|known| known.name == hint.name) {
+                    self.hints.push(hint);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Its number: `1`.
@@ -169,6 +184,19 @@ impl Step {
         let best = self.hints.iter().find(|hint| of(hint) && matches(hint));
         best.or_else(|| self.hints.iter().find(|hint| hint.check == check))
     }
+}
+
+/// The texts of all checks that a step's worker must pass, each from the step that describes it.
+fn texts(root: &Path, name: &str) -> failure::Result<BTreeMap<String, CheckText>> {
+    let mut all = BTreeMap::new();
+    for (step, _) in checks::steps() {
+        let texts: BTreeMap<String, CheckText> = toml(&root.join("steps").join(step).join("checks.toml"))?;
+        all.extend(texts.into_iter().filter(|(check, _)| checks::described_in(name, check) == step));
+        if step == name {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 fn toml<T: for<'a> Deserialize<'a>>(path: &Path) -> failure::Result<T> {

@@ -34,7 +34,7 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
     let major: u16 = Shell::of(root, "step1")?.value("$WORKBOOK_PG_MAJOR")?.parse()?;
     let mut trials = Vec::new();
     for (step, checks) in checks::all() {
-        described(&root.join("steps").join(step).join("checks.toml"), checks)?;
+        described(root, step, checks)?;
         let name = |check: &checks::Check| format!("{step}/{}", check.id);
         let wanted = |check: &checks::Check| {
             checks::since(step, check) <= major
@@ -43,12 +43,14 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
                 && arguments.filter.as_ref().is_none_or(|filter| name(check).contains(filter.as_str()))
                 && !arguments.skip.iter().any(|skip| name(check).contains(skip.as_str()))
         };
-        if !checks.iter().any(wanted) {
+        let all = checks.iter().chain(checks::inherited(step));
+        let checks: Vec<_> = all.filter(|check| wanted(check)).collect();
+        if checks.is_empty() {
             continue;
         }
         // Listing needs no library, and must not take the time to build one.
         let installation = if arguments.list { None } else { Some(Arc::new(support::install(root, step)?)) };
-        for check in checks.iter().filter(|check| wanted(check)) {
+        for check in checks {
             let installation = installation.clone();
             trials.push(Trial::test(name(check), move || {
                 let installation = installation.ok_or("nothing is installed")?;
@@ -64,11 +66,13 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>> {
     Ok(trials)
 }
 
-/// Fails unless the file describes exactly these checks, each with title and explanation in both languages.
-fn described(file: &Path, checks: &[checks::Check]) -> Result<()> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+/// Fails unless the step's `checks.toml` describes exactly these checks, each with title and explanation in both languages, but not
+/// those that an earlier step describes.
+fn described(root: &Path, step: &str, checks: &[checks::Check]) -> Result<()> {
+    let file = root.join("steps").join(step).join("checks.toml");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut expected = String::new();
-    for check in checks {
+    for check in checks.iter().filter(|check| checks::described_in(step, check.id) == step) {
         expected.push_str(&format!("[{}] title.en title.ja why.en why.ja ", check.id));
     }
     let keys = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));

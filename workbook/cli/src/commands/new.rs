@@ -194,7 +194,7 @@ fn write(learner: &Learner, name: &str, to: &Path, lang: Lang) -> Result<()> {
                 text.replace("use testing::", "use crate::testing::").replace(TESTS, &format!("{TESTING}{TESTS}"));
             fs::write(entry.path(), text)?;
         }
-        fs::write(copy.join("src/testing.rs"), include_str!("../../testing/src/lib.rs"))?;
+        fs::write(copy.join("src/testing.rs"), include_str!("../../../testing/src/lib.rs"))?;
         let control = renamed(&fs::read_to_string(copy.join(format!("{}.control", step.name)))?);
         let control = control.replace("workbook step 7: b", "b");
         fs::remove_file(copy.join(format!("{}.control", step.name)))?;

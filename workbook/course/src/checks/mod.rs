@@ -40,6 +40,21 @@ pub struct Check {
     pub tier: Tier,
     /// Fails with what was expected and what was seen.
     pub run: fn(&Subject) -> Result<()>,
+    /// From which step on it does not hold any more, since the idea of that step changes the matter.
+    until: Option<usize>,
+}
+
+impl Check {
+    const fn new(id: &'static str, tier: Tier, run: fn(&Subject) -> Result<()>) -> Self {
+        Self { id, tier, run, until: None }
+    }
+
+    /// Steps after its own must pass it, too, but only those before this one; and why.
+    const fn until(mut self, step: usize, why: &'static str) -> Self {
+        assert!(!why.is_empty());
+        self.until = Some(step);
+        self
+    }
 }
 
 impl Check {
@@ -73,6 +88,34 @@ pub fn steps() -> [(&'static str, &'static [Check]); 7] {
         ("step6_latch", step6::CHECKS),
         ("step7_dynamic_launch", step7::CHECKS),
     ]
+}
+
+/// The checks of the steps before that still hold in this one, each with the step that describes it.
+fn earlier(step: &str) -> Vec<(&'static str, &'static Check)> {
+    let place = steps().iter().position(|(name, _)| *name == step).unwrap_or(0);
+    let mut found: Vec<(&'static str, &'static Check)> = Vec::new();
+    for (owner, checks) in steps().into_iter().take(place) {
+        let holds = |check: &&Check| check.until.is_none_or(|until| place + 1 < until);
+        for check in checks.iter().filter(holds) {
+            if !found.iter().any(|(_, known)| known.id == check.id) {
+                found.push((owner, check));
+            }
+        }
+    }
+    found
+}
+
+/// What a step's worker must do beside its own checks: what the steps before demand, where that still holds.
+pub fn inherited(step: &str) -> Vec<&'static Check> {
+    let own: Vec<_> =
+        all().filter(|(name, _)| *name == step).flat_map(|(_, checks)| checks).map(|own| own.id).collect();
+    earlier(step).into_iter().map(|(_, check)| check).filter(|check| !own.contains(&check.id)).collect()
+}
+
+/// The step in whose `checks.toml` this check of a step is described. A step names an earlier check again where its own idea can
+/// break it: then that one's.
+pub fn described_in<'a>(step: &'a str, check: &str) -> &'a str {
+    earlier(step).iter().find(|(_, known)| known.id == check).map_or(step, |(owner, _)| owner)
 }
 
 /// What is judged: an installation into which the library of a step has been installed.

@@ -7,15 +7,15 @@ use cluster::throwaway::{Mode, Throwaway, limit, signal};
 use std::time::Instant;
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "alive", tier: Tier::Quick, run: alive },
-    Check { id: "no_row", tier: Tier::Quick, run: no_row },
-    Check { id: "stops", tier: Tier::Quick, run: stops },
-    Check { id: "not_preloaded", tier: Tier::Quick, run: not_preloaded },
-    Check { id: "comes_back", tier: Tier::Full, run: comes_back },
-    Check { id: "survives_restart", tier: Tier::Full, run: survives_restart },
-    Check { id: "killed", tier: Tier::Full, run: killed },
-    Check { id: "no_slot", tier: Tier::Full, run: no_slot },
-    Check { id: "before_consistency", tier: Tier::Full, run: before_consistency },
+    Check::new("alive", Tier::Quick, alive),
+    Check::new("no_row", Tier::Quick, no_row).until(2, "a worker with a connection has a row"),
+    Check::new("stops", Tier::Quick, stops),
+    Check::new("not_preloaded", Tier::Quick, not_preloaded).until(7, "workers can be launched without it"),
+    Check::new("comes_back", Tier::Full, comes_back),
+    Check::new("survives_restart", Tier::Full, survives_restart),
+    Check::new("killed", Tier::Full, killed),
+    Check::new("no_slot", Tier::Full, no_slot),
+    Check::new("before_consistency", Tier::Full, before_consistency).until(2, "nobody can connect before consistency"),
 ];
 
 fn alive(subject: &Subject) -> Result<()> {

@@ -7,10 +7,10 @@ use cluster::throwaway::{Throwaway, limit};
 use std::time::Instant;
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "has_rows", tier: Tier::Quick, run: has_rows },
-    Check { id: "terminated", tier: Tier::Full, run: terminated },
-    Check { id: "standby", tier: Tier::Full, run: standby },
-    Check { id: "drop_database", tier: Tier::Full, run: drop_database },
+    Check::new("has_rows", Tier::Quick, has_rows),
+    Check::new("terminated", Tier::Full, terminated),
+    Check::new("standby", Tier::Full, standby),
+    Check::new("drop_database", Tier::Full, drop_database),
 ];
 
 /// The worker's row in `pg_stat_activity`: database, role and type.

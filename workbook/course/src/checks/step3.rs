@@ -9,19 +9,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "counts", tier: Tier::Quick, run: counts },
-    Check { id: "missing_total", tier: Tier::Quick, run: missing_total },
-    Check { id: "nothing_left", tier: Tier::Full, run: nothing_left },
-    Check { id: "poison", tier: Tier::Full, run: poison },
-    Check { id: "statistics", tier: Tier::Full, run: statistics },
-    Check { id: "idle_writes_nothing", tier: Tier::Full, run: idle_writes_nothing },
-    Check { id: "lock_timeout", tier: Tier::Full, run: lock_timeout },
-    Check { id: "foreign_key", tier: Tier::Full, run: foreign_key },
-    Check { id: "trigger_rights", tier: Tier::Full, run: trigger_rights },
-    Check { id: "trigger_settings", tier: Tier::Full, run: trigger_settings },
-    Check { id: "standby_reads", tier: Tier::Full, run: standby_reads },
-    Check { id: "memory", tier: Tier::Long, run: memory },
-    Check { id: "nothing_lost", tier: Tier::Long, run: nothing_lost },
+    Check::new("counts", Tier::Quick, counts),
+    Check::new("missing_total", Tier::Quick, missing_total),
+    Check::new("nothing_left", Tier::Full, nothing_left),
+    Check::new("poison", Tier::Full, poison),
+    Check::new("err", Tier::Full, err),
+    Check::new("statistics", Tier::Full, statistics),
+    Check::new("idle_writes_nothing", Tier::Full, idle_writes_nothing),
+    Check::new("lock_timeout", Tier::Full, lock_timeout),
+    Check::new("foreign_key", Tier::Full, foreign_key),
+    Check::new("trigger_rights", Tier::Full, trigger_rights),
+    Check::new("trigger_settings", Tier::Full, trigger_settings),
+    Check::new("standby_reads", Tier::Full, standby_reads),
+    Check::new("memory", Tier::Long, memory),
+    Check::new("nothing_lost", Tier::Long, nothing_lost),
 ];
 
 fn counts(subject: &Subject) -> Result<()> {
@@ -125,10 +126,52 @@ fn poison(subject: &Subject) -> Result<()> {
     let seen = total(subject, &server, &mut client)?;
     let after = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
     total_is(&server, seen, 13)?;
-    expect(&server, after == pids, || {
+    same_workers(&server, pids, after)
+}
+
+/// The code returns an `Err`, as the row has another type than it takes: the transaction is rolled back all the same, and the next
+/// cycle meets the same and nothing else.
+fn err(subject: &Subject) -> Result<()> {
+    let (server, mut client) = ready(subject, &[])?;
+    let table = format!("{}.counted", subject.short());
+    let mut other = server.connect("template1")?;
+    let pids = [subject.pid(&server, 1)?, subject.pid(&server, 2)?];
+    client.batch_execute(&format!("SET lock_timeout = '5s'; ALTER TABLE {table} ALTER value TYPE int8"))?;
+    let (mark, says) = (server.mark(), "is not compatible with the Rust type");
+    let rollbacks = "SELECT xact_rollback FROM pg_stat_database WHERE datname = 'postgres'";
+    let before = number(&mut other, rollbacks)?;
+    client.batch_execute(&format!("INSERT INTO {table} VALUES ('delta', 1)"))?;
+    server.wait_log(mark, says)?;
+    // With three of them, one of two workers has met it twice.
+    let missing = tell!("no 3 cycles were rolled back", "ロールバックされたサイクルが 3 回になりませんでした。");
+    server.eventually(missing, limit(), || (number(&mut other, rollbacks).ok()? >= before + 3).then_some(()))?;
+    let log = server.log();
+    let another = log[mark..].lines().find(|line| line.contains("rolled back: ") && !line.contains(says));
+    expect(&server, another.is_none(), || {
+        let line = another.unwrap_or_default();
         tell!(
-            "the workers' PIDs were {pids:?} and are {after:?}, expected the same processes",
-            "ワーカーは同じプロセスのままのはずですが、PID が {pids:?} から {after:?} に変わりました。"
+            "expected cycles that are rolled back with \"{says}\" only, seen: {line}",
+            "サイクルは「{says}」だけでロールバックされるはずですが、次の行がありました: {line}"
+        )
+    })?;
+    let left = number(&mut client, &format!("SELECT count(*) FROM {table} WHERE type = 'delta'"))?;
+    expect(&server, left == 1, || {
+        tell!(
+            "a cycle has returned an Err and has changed the table all the same: {left} deltas are left, expected 1",
+            "Err を返したサイクルがテーブルを変えています。delta は 1 行残るはずですが、{left} 行でした。"
+        )
+    })?;
+    client.batch_execute(&format!("ALTER TABLE {table} ALTER value TYPE int4"))?;
+    let seen = total(subject, &server, &mut client)?;
+    total_is(&server, seen, 1)?;
+    same_workers(&server, pids, [subject.pid(&server, 1)?, subject.pid(&server, 2)?])
+}
+
+fn same_workers(server: &Throwaway, before: [i32; 2], after: [i32; 2]) -> Result<()> {
+    expect(server, before == after, || {
+        tell!(
+            "the workers' PIDs were {before:?} and are {after:?}, expected the same processes",
+            "ワーカーは同じプロセスのままのはずですが、PID が {before:?} から {after:?} に変わりました。"
         )
     })
 }

@@ -8,16 +8,20 @@ use postgres::Client;
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "reload", tier: Tier::Quick, run: reload },
-    Check { id: "bad_value", tier: Tier::Quick, run: bad_value },
-    Check { id: "bad_value_in_file", tier: Tier::Full, run: bad_value_in_file },
-    Check { id: "reload_while_connecting", tier: Tier::Full, run: reload_while_connecting },
-    Check { id: "early_reload", tier: Tier::Long, run: early_reload },
-    Check { id: "reload_in_lock", tier: Tier::Full, run: reload_in_lock },
-    Check { id: "stops_after_lock", tier: Tier::Full, run: stops_after_lock },
-    Check { id: "few_rights", tier: Tier::Full, run: few_rights },
-    Check { id: "total_workers", tier: Tier::Full, run: total_workers },
+    Check::new("reload", Tier::Quick, reload),
+    Check::new("bad_value", Tier::Quick, bad_value),
+    Check::new("bad_value_in_file", Tier::Full, bad_value_in_file),
+    Check::new("reload_while_connecting", Tier::Full, reload_while_connecting),
+    Check::new("early_reload", Tier::Long, early_reload),
+    RELOAD_IN_LOCK,
+    STOPS_AFTER_LOCK,
+    Check::new("few_rights", Tier::Full, few_rights),
+    Check::new("total_workers", Tier::Full, total_workers),
 ];
+
+pub(super) const RELOAD_IN_LOCK: Check = Check::new("reload_in_lock", Tier::Full, reload_in_lock);
+pub(super) const STOPS_AFTER_LOCK: Check =
+    Check::new("stops_after_lock", Tier::Full, stops_after_lock).until(6, "the wait for the lock itself ends");
 
 fn set(client: &mut Client, setting: &str, value: &str) -> Result<()> {
     client.batch_execute(&format!("ALTER SYSTEM SET {setting} = {value}"))?;
@@ -205,13 +209,13 @@ fn signalled_in_lock(subject: &Subject, name: &str) -> Result<(Throwaway, i32, u
     Ok((server, pid, mark))
 }
 
-pub(super) fn reload_in_lock(subject: &Subject) -> Result<()> {
+fn reload_in_lock(subject: &Subject) -> Result<()> {
     let (server, _, mark) = signalled_in_lock(subject, "HUP")?;
     server.wait_log(mark, &format!("{}: settings reloaded", subject.worker(1)))?;
     Ok(())
 }
 
-pub(super) fn stops_after_lock(subject: &Subject) -> Result<()> {
+fn stops_after_lock(subject: &Subject) -> Result<()> {
     let (server, pid, _) = signalled_in_lock(subject, "TERM")?;
     let missing = tell!("the worker did not end", "ワーカーが終了しませんでした。");
     server.eventually(missing, limit(), || gone(pid).then_some(()))
@@ -241,6 +245,15 @@ fn few_rights(subject: &Subject) -> Result<()> {
     client.batch_execute(&format!("REVOKE USAGE ON SCHEMA {short} FROM counter"))?;
     let mark = server.mark();
     server.wait_log(mark, &format!("permission denied for schema {short}"))?;
+    // The owner's trigger would have the role's rights: so it works for an owner only that it may become.
+    let mark = server.mark();
+    client.batch_execute(&format!(
+        "CREATE ROLE mallory; GRANT USAGE ON SCHEMA {short} TO counter, mallory; ALTER TABLE {short}.counted OWNER TO mallory;
+         INSERT INTO {short}.counted VALUES ('delta', 1)"
+    ))?;
+    server.wait_log(mark, "may not act for the owner")?;
+    client.batch_execute("GRANT mallory TO counter")?;
+    total(subject, &server, &mut client)?;
     Ok(())
 }
 

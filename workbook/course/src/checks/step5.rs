@@ -8,12 +8,12 @@ use postgres::Client;
 use std::time::SystemTime;
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "before_during_after", tier: Tier::Quick, run: before_during_after },
-    Check { id: "failed_statement", tier: Tier::Quick, run: failed_statement },
-    Check { id: "states", tier: Tier::Full, run: states },
-    Check { id: "title", tier: Tier::Full, run: title },
-    Check { id: "reload_in_lock", tier: Tier::Full, run: super::step4::reload_in_lock },
-    Check { id: "stops_after_lock", tier: Tier::Full, run: super::step4::stops_after_lock },
+    Check::new("before_during_after", Tier::Quick, before_during_after),
+    Check::new("failed_statement", Tier::Quick, failed_statement),
+    Check::new("states", Tier::Full, states),
+    Check::new("title", Tier::Full, title),
+    super::step4::RELOAD_IN_LOCK,
+    super::step4::STOPS_AFTER_LOCK,
 ];
 
 struct Activity {

@@ -11,26 +11,29 @@ use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "stops_idle", tier: Tier::Quick, run: stops_idle },
-    Check { id: "stops_in_query", tier: Tier::Quick, run: stops_in_query },
-    Check { id: "stops_in_lock", tier: Tier::Full, run: stops_in_lock },
-    Check { id: "terminated_in_query", tier: Tier::Full, run: terminated_in_query },
-    Check { id: "idle_cpu", tier: Tier::Full, run: idle_cpu },
-    Check { id: "stops_in_commit", tier: Tier::Full, run: stops_in_commit },
-    Check { id: "stops_in_sync_wait", tier: Tier::Full, run: stops_in_sync_wait },
-    Check { id: "cancel", tier: Tier::Full, run: cancel },
-    Check { id: "cancel_idle", tier: Tier::Full, run: cancel_idle },
-    Check { id: "postmaster_dies", tier: Tier::Full, run: postmaster_dies },
-    Check { id: "postmaster_dies_in_query", tier: Tier::Full, run: postmaster_dies_in_query },
-    Check { id: "wait_event", tier: Tier::Full, run: wait_event },
-    Check { id: "wakes_after_commit", tier: Tier::Quick, run: wakes_after_commit },
-    Check { id: "wakes", tier: Tier::Full, run: wakes },
-    Check { id: "wakes_however_committed", tier: Tier::Full, run: wakes_however_committed },
-    Check { id: "called_during_a_wait", tier: Tier::Full, run: called_during_a_wait },
-    Check { id: "another_database", tier: Tier::Full, run: another_database },
-    Check { id: "own_commit", tier: Tier::Full, run: own_commit },
-    Check { id: "errors_of_others", tier: Tier::Full, run: errors_of_others },
+    Check::new("stops_idle", Tier::Quick, stops_idle),
+    Check::new("stops_in_query", Tier::Quick, stops_in_query),
+    Check::new("stops_in_lock", Tier::Full, stops_in_lock),
+    Check::new("terminated_in_query", Tier::Full, terminated_in_query),
+    Check::new("idle_cpu", Tier::Full, idle_cpu),
+    Check::new("stops_in_commit", Tier::Full, stops_in_commit),
+    STOPS_IN_SYNC_WAIT,
+    Check::new("cancel", Tier::Full, cancel),
+    Check::new("cancel_idle", Tier::Full, cancel_idle),
+    Check::new("postmaster_dies", Tier::Full, postmaster_dies),
+    Check::new("postmaster_dies_in_query", Tier::Full, postmaster_dies_in_query),
+    Check::new("wait_event", Tier::Full, wait_event),
+    Check::new("wakes_after_commit", Tier::Quick, wakes_after_commit),
+    Check::new("wakes", Tier::Full, wakes),
+    Check::new("wakes_however_committed", Tier::Full, wakes_however_committed),
+    Check::new("called_during_a_wait", Tier::Full, called_during_a_wait),
+    Check::new("another_database", Tier::Full, another_database),
+    Check::new("own_commit", Tier::Full, own_commit),
+    ERRORS_OF_OTHERS,
 ];
+
+pub(super) const STOPS_IN_SYNC_WAIT: Check = Check::new("stops_in_sync_wait", Tier::Full, stops_in_sync_wait);
+pub(super) const ERRORS_OF_OTHERS: Check = Check::new("errors_of_others", Tier::Full, errors_of_others);
 
 /// A worker in the middle of a statement that burns CPU for so long: a trigger of the table does that.
 fn burning(subject: &Subject, seconds: f64) -> Result<(Throwaway, Client, i32)> {
@@ -155,7 +158,7 @@ fn stops_in_commit(subject: &Subject) -> Result<()> {
 
 /// A commit that waits for a synchronous standby holds interrupts, and its wait resets the latch. What has come meanwhile is still
 /// pending when the commit is over, and nothing wakes the worker once more.
-pub(super) fn stops_in_sync_wait(subject: &Subject) -> Result<()> {
+fn stops_in_sync_wait(subject: &Subject) -> Result<()> {
     let (server, client, _) = alone(subject, &[])?;
     drop(client);
     server.stop(Mode::Fast)?;
@@ -629,7 +632,7 @@ fn failures(server: &Throwaway) -> Result<Vec<Vec<(&'static str, String)>>> {
 
 /// The library has a hook through which each utility statement of each session goes. What fails there must fail as if there were
 /// no library, in every field of the error.
-pub(super) fn errors_of_others(subject: &Subject) -> Result<()> {
+fn errors_of_others(subject: &Subject) -> Result<()> {
     const TWO_PHASE: &str = "max_prepared_transactions = 2";
     let (with, without) = (subject.server(&[TWO_PHASE])?, Throwaway::new(&subject.installation, &[TWO_PHASE])?);
     without.start()?;

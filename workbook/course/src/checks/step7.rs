@@ -10,17 +10,17 @@ use postgres::error::SqlState;
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "launch", tier: Tier::Quick, run: launch },
-    Check { id: "reasons", tier: Tier::Quick, run: reasons },
-    Check { id: "not_preloaded", tier: Tier::Full, run: not_preloaded },
-    Check { id: "on_a_standby", tier: Tier::Full, run: on_a_standby },
-    Check { id: "after_a_crash", tier: Tier::Full, run: after_a_crash },
-    Check { id: "no_slot_left", tier: Tier::Full, run: no_slot_left },
-    Check { id: "rights", tier: Tier::Full, run: rights },
-    Check { id: "launcher", tier: Tier::Full, run: launcher },
-    Check { id: "many", tier: Tier::Full, run: many },
-    Check { id: "stops_in_sync_wait", tier: Tier::Full, run: super::step6::stops_in_sync_wait },
-    Check { id: "errors_of_others", tier: Tier::Full, run: super::step6::errors_of_others },
+    Check::new("launch", Tier::Quick, launch),
+    Check::new("reasons", Tier::Quick, reasons),
+    Check::new("not_preloaded", Tier::Full, not_preloaded),
+    Check::new("on_a_standby", Tier::Full, on_a_standby),
+    Check::new("after_a_crash", Tier::Full, after_a_crash),
+    Check::new("no_slot_left", Tier::Full, no_slot_left),
+    Check::new("rights", Tier::Full, rights),
+    Check::new("launcher", Tier::Full, launcher),
+    Check::new("many", Tier::Full, many),
+    super::step6::STOPS_IN_SYNC_WAIT,
+    super::step6::ERRORS_OF_OTHERS,
 ];
 
 fn pid(client: &mut Client, arguments: &str) -> Result<i32> {

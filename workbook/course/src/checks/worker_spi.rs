@@ -8,16 +8,16 @@ use cluster::throwaway::{Mode, Throwaway, gone, limit, signal};
 use postgres::Client;
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "adds_up", tier: Tier::Quick, run: adds_up },
-    Check { id: "nothing_lost", tier: Tier::Quick, run: nothing_lost },
-    Check { id: "stops", tier: Tier::Quick, run: stops },
-    Check { id: "stops_in_sync_wait", tier: Tier::Full, run: stops_in_sync_wait },
-    Check { id: "not_preloaded", tier: Tier::Quick, run: not_preloaded },
-    Check { id: "reload", tier: Tier::Full, run: reload },
-    Check { id: "reload_in_lock", tier: Tier::Full, run: reload_in_lock },
-    Check { id: "never_again", tier: Tier::Full, run: never_again },
-    Check { id: "interruptible", tier: Tier::Full, run: interruptible },
-    Check { id: "not_interruptible", tier: Tier::Full, run: not_interruptible },
+    Check::new("adds_up", Tier::Quick, adds_up),
+    Check::new("nothing_lost", Tier::Quick, nothing_lost),
+    Check::new("stops", Tier::Quick, stops),
+    Check::new("stops_in_sync_wait", Tier::Full, stops_in_sync_wait),
+    Check::new("not_preloaded", Tier::Quick, not_preloaded),
+    Check::new("reload", Tier::Full, reload),
+    Check::new("reload_in_lock", Tier::Full, reload_in_lock),
+    Check::new("never_again", Tier::Full, never_again),
+    Check::new("interruptible", Tier::Full, interruptible),
+    Check::new("not_interruptible", Tier::Full, not_interruptible),
 ];
 
 /// A cycle only when it is asked for.
