@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod measure;
 mod problem;
+mod propagate;
 mod report;
 mod shell;
 mod transcript;
@@ -34,6 +35,8 @@ enum Command {
     Ci(ci::Arguments),
     /// What bench does once they are built
     Measure(measure::Arguments),
+    /// Carry a change of a step through the steps after it
+    Propagate(propagate::Arguments),
     /// Execute the transcripts of the steps and compare what is printed with what is committed
     Transcripts(transcripts::Arguments),
     /// Run PostgreSQL's own tests of worker_spi against ours: what scripts/upstream-tests calls
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments, lang).map(|()| ExitCode::SUCCESS),
         Command::Ci(arguments) => ci::run(&arguments, lang).map(report::Sum::close),
         Command::Measure(arguments) => measure::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Propagate(arguments) => propagate::run(&arguments, cluster::checkout()).map(|()| ExitCode::SUCCESS),
         Command::Transcripts(arguments) => transcripts::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::UpstreamTests(arguments) => upstream::run(&arguments, lang).map(report::Sum::close),
     };
