@@ -204,12 +204,4 @@ Then: scripts/run step1'
   [handout_usage]='usage: scripts/handout [ja|en|all] [--paper a4|letter] [--solutions]
 Makes PDFs of the book in target/handout: the workbook, the cheat sheet and the rescue cards.
 Without a language: the one that messages are in. --solutions puts the solutions into the workbook.'
-  [handout_printing]='printing the PDFs in {1}'
-  [handout_file]='{1}: {2} pages, {3} kB'
-  [handout_same]='nothing has changed since they were printed'
-  [handout_failed]='the PDFs were not made. The last lines of {1}:
-{2}'
-  [handout_failed.next]='scripts/serve, to see whether the book itself is all right'
-  [language_en]='English'
-  [language_ja]='Japanese'
 )

@@ -204,12 +204,4 @@ MSG=(
   [handout_usage]='使い方: scripts/handout [ja|en|all] [--paper a4|letter] [--solutions]
 本の PDF を target/handout に作ります。ワークブック、早見表、救急カードの 3 つです。
 言語を省くと、メッセージの言語で作ります。--solutions を付けると、ワークブックに解答も入ります。'
-  [handout_printing]='{1}の PDF を作成しています'
-  [handout_file]='{1}: {2} ページ、{3} kB'
-  [handout_same]='前回の作成から変わったところはありません'
-  [handout_failed]='PDF を作成できませんでした。{1} の最後の出力:
-{2}'
-  [handout_failed.next]='scripts/serve で本が正しく表示されるかを確認してください'
-  [language_en]='英語版'
-  [language_ja]='日本語版'
 )

@@ -9,16 +9,11 @@ major_is_here() { [ -x "$HERE/pg/$1/bin/pg_config" ] && [ "$(cat "$HERE/pg/$1.or
 # ask_cluster WHAT MAJOR...: runs workbook/cluster. The programs that an origin needs are installed, if that can be done; if not, the
 # origins that do without them are asked.
 ask_cluster() {
-  local status program package flags=() target build
-  target=$(target_dir)
-  build=(env -u RUSTFLAGS CARGO_TARGET_DIR="$target" cargo build --package cluster --manifest-path "$ROOT/Cargo.toml")
-  # Said only where it takes its time.
-  if [ -x "$target/debug/cluster" ]; then "${build[@]}" > "$CACHE/cluster.log" 2>&1 9>&-
-  else progress "cargo build cluster" "$CACHE/cluster.log" "${build[@]}"; fi ||
-    die cluster_failed "$CACHE/cluster.log" "$(tail -n 8 "$CACHE/cluster.log")"
+  local status program package flags=()
+  build_program cluster
   while :; do
     status=0
-    "$target/debug/cluster" "$1" "$DOWNLOADS" "$CACHE" "${@:2}" "${flags[@]}" 9>&- || status=$?
+    "$PROGRAM" "$1" "$DOWNLOADS" "$CACHE" "${@:2}" "${flags[@]}" 9>&- || status=$?
     [ $status = 4 ] || break
     what=() packages=()
     while read -r program package; do what+=("$program") packages+=("$package"); done < "$CACHE/needs"

@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod handout;
 mod measure;
 mod problem;
 mod propagate;
@@ -12,7 +13,7 @@ mod transcripts;
 mod upstream;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use cluster::Lang;
+use cluster::{Lang, tr};
 use problem::Problem;
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
     Measure(measure::Arguments),
     /// Carry a change of a step through the steps after it
     Propagate(propagate::Arguments),
+    /// Print the book, its cheat sheet and its rescue cards as PDFs: what scripts/handout calls
+    Handout(handout::Arguments),
     /// Execute the transcripts of the steps and compare what is printed with what is committed
     Transcripts(transcripts::Arguments),
     /// Run PostgreSQL's own tests of worker_spi against ours: what scripts/upstream-tests calls
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Bench(arguments) => bench::run(&arguments, lang).map(|()| ExitCode::SUCCESS),
         Command::Ci(arguments) => ci::run(&arguments, lang).map(report::Sum::close),
+        Command::Handout(arguments) => handout::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Measure(arguments) => measure::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Propagate(arguments) => propagate::run(&arguments, cluster::checkout()).map(|()| ExitCode::SUCCESS),
         Command::Transcripts(arguments) => transcripts::run(arguments).map(|()| ExitCode::SUCCESS),
@@ -65,7 +69,7 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|error| {
         match error.downcast_ref::<Problem>() {
             Some(problem) => eprintln!("{problem}"),
-            None => eprintln!("error: {error:#}"),
+            None => eprintln!("{}", tr!(lang, "error: {error:#}", "エラー: {error:#}")),
         }
         ExitCode::FAILURE
     })
