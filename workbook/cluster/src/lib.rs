@@ -1,6 +1,6 @@
 //! PostgreSQL: an installation, where it comes from, and a server.
 
-mod archive;
+pub mod archive;
 mod command;
 pub mod debian;
 pub mod environment;
