@@ -182,11 +182,6 @@ The steps are:
   [pack_done]='Done in {1} s. In each new terminal, type this line first:
   . {2} && cd {3}
 Then: scripts/run step1'
-  [lan_head]='This computer serves the book and the offline packs. Ctrl-C ends it. In the room:'
-  [lan_nothing]='There is no offline pack in {1}: only the book is served. To make one: scripts/offline-pack'
-  [lan_checksum]='What was fetched is compared with: sha256sum --check --ignore-missing SHA256SUMS'
-  [lan_port]='port {1} is used by another program'
-  [lan_port.next]='scripts/serve --lan --port 8080'
   [usage_ready]='usage: scripts/ready [--lang en|ja]
   makes this machine ready for a workshop, and says whether it is: the last line, and exit code 0'
   [ready_part]='== {1}/{2} {3}'

@@ -182,11 +182,6 @@ MSG=(
   [pack_done]='完了しました ({1} 秒)。新しい端末を開いたら、最初に次の行を実行してください:
   . {2} && cd {3}
 その後: scripts/run step1'
-  [lan_head]='このコンピュータで、本とオフラインパックを配布しています。Ctrl-C で終了します。会場からのアドレス:'
-  [lan_nothing]='{1} にオフラインパックがないため、本だけを配布します。パックを作るには: scripts/offline-pack'
-  [lan_checksum]='取得したファイルの照合: sha256sum --check --ignore-missing SHA256SUMS'
-  [lan_port]='ポート {1} はほかのプログラムが使用しています'
-  [lan_port.next]='scripts/serve --lan --port 8080'
   [usage_ready]='使い方: scripts/ready [--lang en|ja]
   このマシンをワークショップで使えるように準備し、準備が済んだかどうかを、最後の行と終了コード 0 で示します'
   [ready_part]='== {1}/{2} {3}'

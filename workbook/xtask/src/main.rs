@@ -6,15 +6,19 @@ mod handout;
 mod measure;
 mod problem;
 mod propagate;
+mod prose;
 mod report;
+mod serve;
 mod shell;
 mod transcript;
 mod transcripts;
 mod upstream;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use cluster::archive::unpack_wheel;
 use cluster::{Lang, tr};
 use problem::Problem;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The maintainers' commands.
@@ -40,6 +44,12 @@ enum Command {
     Propagate(propagate::Arguments),
     /// Print the book, its cheat sheet and its rescue cards as PDFs: what scripts/handout calls
     Handout(handout::Arguments),
+    /// Read the prose of both languages: textlint, spelling, rules of our own; takes cargo test's arguments
+    Prose(libtest_mimic::Arguments),
+    /// Give out the book, the offline packs and the PDFs in a room: what scripts/serve --lan calls
+    Serve(serve::Arguments),
+    /// Unpack a wheel
+    Unpack { wheel: PathBuf, folder: PathBuf },
     /// Execute the transcripts of the steps and compare what is printed with what is committed
     Transcripts(transcripts::Arguments),
     /// Run PostgreSQL's own tests of worker_spi against ours: what scripts/upstream-tests calls
@@ -63,6 +73,11 @@ fn main() -> ExitCode {
         Command::Handout(arguments) => handout::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Measure(arguments) => measure::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Propagate(arguments) => propagate::run(&arguments, cluster::checkout()).map(|()| ExitCode::SUCCESS),
+        Command::Prose(tests) => prose::run(&tests).map(|()| ExitCode::SUCCESS),
+        Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Unpack { wheel, folder } => {
+            unpack_wheel(&wheel, &folder, &[""]).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+        }
         Command::Transcripts(arguments) => transcripts::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::UpstreamTests(arguments) => upstream::run(&arguments, lang).map(report::Sum::close),
     };
