@@ -1,6 +1,5 @@
 //! What the learner is shown, on a terminal, line by line, or as JSON.
 
-use crate::commands::check::Options;
 use cluster::{Lang, tr};
 use course::judge::{Event, Red, Verdict};
 use course::step::{Hint, Step};
@@ -181,15 +180,15 @@ pub fn event(step: &Step, event: &Event, lang: Lang) -> (Option<String>, Option<
 }
 
 /// What a verdict is to the reader.
-pub fn verdict(step: &Step, verdict: &Verdict, options: Options, lang: Lang) -> String {
+pub fn verdict(step: &Step, verdict: &Verdict, quick: bool, finished: bool, lang: Lang) -> String {
     let number = step.number();
     match verdict {
-        Verdict::Green if options.quick => tr!(
+        Verdict::Green if quick => tr!(
             lang,
             "All quick checks have passed. All checks: cargo workbook check {number}",
             "短い検査はすべて合格です。すべての検査: cargo workbook check {number}"
         ),
-        Verdict::Green if options.finished => tr!(lang, "All checks have passed.", "すべての検査に合格しました。"),
+        Verdict::Green if finished => tr!(lang, "All checks have passed.", "すべての検査に合格しました。"),
         Verdict::Green => tr!(
             lang,
             "All checks have passed.\n  next: cargo workbook next",
@@ -200,7 +199,7 @@ pub fn verdict(step: &Step, verdict: &Verdict, options: Options, lang: Lang) -> 
             "{text}error: it does not compile; the compiler's messages are above\n  next: mend it, then: cargo workbook check {number}   (for help: cargo workbook hint)",
             "{text}エラー: コンパイルできません。コンパイラのメッセージは上に表示されています\n  次の操作: 修正してから cargo workbook check {number}   (わからない場合: cargo workbook hint)"
         ),
-        Verdict::Red(red) => failure(step, red, lang, options.finished, columns()),
+        Verdict::Red(red) => failure(step, red, lang, finished, columns()),
     }
 }
 

@@ -50,7 +50,7 @@ pub fn run(learner: &Learner, wanted: Option<&str>, options: Options) -> Result<
     }
     match options.json {
         true => println!("{}", present::json(step, &verdict, &printer, learner.lang)),
-        false => println!("{}", present::verdict(step, &verdict, options, learner.lang)),
+        false => println!("{}", present::verdict(step, &verdict, options.quick, options.finished, learner.lang)),
     }
     match verdict {
         Verdict::Green => Ok(()),

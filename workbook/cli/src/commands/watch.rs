@@ -1,7 +1,7 @@
 //! `cargo workbook watch`: the verdict after every save, on one screen, with the server's log beside it. Where there is no terminal, or
 //! with `--plain`, line by line. Where the system sends no file events, it looks every second, and says so.
 
-use super::{check, hint, next, reset};
+use super::{hint, next, reset};
 use crate::learner::Learner;
 use crate::present::{self, failure, fold, lines_that_matter, shown, title, wide};
 use cluster::Lang;
@@ -189,7 +189,7 @@ impl<'a> Screen<'a> {
                         if let Err(trouble) = self.learner.note(self.step, &verdict, &passed, true, judged) {
                             self.trouble = Some(trouble.show(lang));
                         }
-                        let line = present::verdict(self.step, &verdict, check::Options::default(), lang);
+                        let line = present::verdict(self.step, &verdict, false, false, lang);
                         match verdict {
                             Verdict::Green => self.green = Some(took),
                             Verdict::DoesNotCompile(text) => self.compiler = Some(plain(&text)),
