@@ -27,8 +27,8 @@ impl TxError {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Writes the error to the server log. The level is LOG, like every report of a background process: an ERROR would end
-    /// what the worker is doing, and it is over already.
+    /// Writes the error to the server log. The level is LOG: raising an ERROR would be another failure, and this one is over.
+    /// PostgreSQL's own processes write ERROR here without raising it. An alarm has to look for "rolled back".
     pub fn log(self, worker: &str) {
         let mut report = ErrorReport::new(self.code, format!("{worker}: rolled back: {}", self.message), "log");
         if let Some(detail) = self.detail {

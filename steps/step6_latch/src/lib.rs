@@ -1,7 +1,7 @@
 //! Step 6: sleep until there is work, wake at once, stop at once.
 //!
 //! Part a: the worker waits on its latch with PostgreSQL's own functions and signal handlers. It can be stopped and cancelled in
-//! the middle of a query. Part b: a commit in another session wakes it, so that the time it may sleep no longer matters.
+//! the middle of a query. Part b: a commit in another session wakes it, so that it need not sleep for its whole nap.
 
 mod activity;
 mod compat;

@@ -53,8 +53,8 @@ pub extern "C-unwind" fn _PG_init() {
 // ANCHOR_END: init
 
 // ANCHOR: preload
-/// Static workers can be registered only while the postmaster loads `shared_preload_libraries`, and only then is there shared
-/// memory to be had. But a worker that is launched needs neither: its process loads the library itself, when it starts. So we no
+/// Static workers can be registered only while the postmaster loads `shared_preload_libraries`, and only then can a library ask
+/// for a part of the main shared memory. But a worker that is launched needs neither: its process loads the library itself, when it starts. So we no
 /// longer refuse, and say what there will not be.
 fn is_preloading() -> bool {
     // SAFETY: plain variables, written only by the process that reads them.

@@ -36,8 +36,8 @@ impl TxError {
         unreachable!("an ERROR does not return")
     }
 
-    /// Writes the error to the server log. The level is LOG, like every report of a background process: an ERROR would end
-    /// what the worker is doing, and it is over already.
+    /// Writes the error to the server log. The level is LOG: raising an ERROR would be another failure, and this one is over.
+    /// PostgreSQL's own processes write ERROR here without raising it. An alarm has to look for "rolled back".
     pub fn log(self, worker: &str) {
         let statement = self.statement;
         let report = Self { message: format!("{worker}: rolled back: {}", self.message), ..self }.report();

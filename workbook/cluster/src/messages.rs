@@ -114,11 +114,11 @@ impl Message {
             ),
             Activity => ("In pg_stat_activity:".into(), "pg_stat_activity での表示:".into()),
             NoActivityRow => (
-                "In pg_stat_activity: no row. That view lists backends, and a background worker becomes one when it connects to a \
-                 database. This one has not connected."
+                "In pg_stat_activity: no row. That view shows clients, PostgreSQL's auxiliary processes, and the background workers \
+                 that have connected to a database. This one has not connected."
                     .into(),
-                "pg_stat_activity での表示: 行はありません。このビューに現れるのはバックエンドです。バックグラウンドワーカーは\
-                 データベースに接続するとバックエンドになりますが、このワーカーは接続していません。"
+                "pg_stat_activity での表示: 行はありません。このビューに現れるのは、クライアント、PostgreSQL の補助プロセス、\
+                 データベースに接続したバックグラウンドワーカーです。このワーカーは接続していません。"
                     .into(),
             ),
             LogLines(path) => (format!("In the server log ({path}):"), format!("サーバーログでの表示 ({path}):")),
