@@ -31,7 +31,7 @@ pub fn install_handlers() {
 // ANCHOR_END: handlers
 
 // ANCHOR: sleep
-/// Sleeps until the latch is set, at most `nap`. Wait, reset, and only then look what has happened: whatever sets the latch after
+/// Sleeps until the latch is set, at most `nap`. Wait, reset, and only then check what happened: whatever sets the latch after
 /// the reset ends the next wait at once. But other waits use the same latch, and some of them reset it without a look. So we look
 /// before the wait as well. For what is no interrupt, a reload for example, the caller does the same.
 pub fn sleep(nap: Duration) {

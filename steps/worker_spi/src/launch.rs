@@ -77,7 +77,7 @@ fn launch(number: i32, job: &Job, more_flags: i32) -> Option<i32> {
         }
         pg_sys::WaitForBackgroundWorkerStartup(handle, &mut pid)
     };
-    // "Started" means that there is a process. What becomes of it (it has still to connect) is in the server's log.
+    // "Started" means that there is a process. What happens to it (it has still to connect) is in the server's log.
     let (message, hint) = match status {
         pg_sys::BgwHandleStatus::BGWH_STARTED => return Some(pid),
         pg_sys::BgwHandleStatus::BGWH_POSTMASTER_DIED => (

@@ -163,7 +163,7 @@ fn command(lang: Lang) -> Command {
         .subcommand(sub("list", tr!(lang, "the steps, and how far you are", "ステップの一覧と進み具合")).arg(json()))
         .subcommand(sub("reset", tr!(lang, "begin a step anew; your copy is kept aside", "ステップを最初からやり直す (コピーは退避する)")).arg(step()).arg(hole()))
         .subcommand(
-            sub("solution", tr!(lang, "what belongs into the holes", "穴の解答を表示する"))
+            sub("solution", tr!(lang, "what goes in the holes", "穴の解答を表示する"))
                 .arg(step())
                 .arg(flag("give-up", tr!(lang, "show it although the step is not done", "ステップが終わっていなくても表示する"))),
         )

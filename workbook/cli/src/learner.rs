@@ -155,7 +155,7 @@ impl Learner {
             "{}",
             tr!(
                 self.lang,
-                "What each has to do stands at the hole. Then: cargo workbook check    (at every save: cargo workbook watch)",
+                "A comment at each hole says what to write. Then: cargo workbook check    (at every save: cargo workbook watch)",
                 "それぞれの穴に、書くべきことが書かれています。書いたら: cargo workbook check    (保存のたびに検査: cargo workbook watch)"
             )
         );
