@@ -513,7 +513,7 @@ fn own_folder(above: &str) -> Result<PathBuf> {
     let base = base.display();
     let what = tell!(
         "{base} is not a folder of yours; remove it: sudo rm -r {base}",
-        "{base} はあなたのフォルダーではありません。削除してください: sudo rm -r {base}"
+        "{base} はあなたのディレクトリではありません。削除してください: sudo rm -r {base}"
     );
     Err(what.into())
 }

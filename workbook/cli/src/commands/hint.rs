@@ -85,7 +85,7 @@ fn compiler_hint(learner: &Learner, step: &Step, error: &str, more: &str, column
         all += &format!("\n{}", folded(&heading, help.get(lang), columns));
     }
     if let Some(code) = compiler::code(error) {
-        all += &tr!(lang, "\n  in full: rustc --explain {code}", "\n  くわしい説明 (英語): rustc --explain {code}");
+        all += &tr!(lang, "\n  in full: rustc --explain {code}", "\n  詳しい説明 (英語): rustc --explain {code}");
     }
     let holes = starter::open_holes(step, &step.copy(&learner.root));
     let hole = compiler::hole(error, &holes).and_then(|open| step.holes.iter().find(|hole| hole.id == open.id));
