@@ -6,6 +6,7 @@ pub mod checks;
 pub mod compiler;
 pub mod error;
 pub mod judge;
+pub mod source;
 pub mod starter;
 pub mod step;
 pub mod variant;

@@ -2,6 +2,7 @@
 //! and the stub from `exercise.toml` stand there. One source, so nothing can drift.
 
 use crate::error::{Result, machine};
+use crate::source::{self, Mark};
 use crate::step::{Hole, Step};
 use cluster::tr;
 use cluster::{Lang, failure};
@@ -44,10 +45,6 @@ fn end(hole: &Hole, lang: Lang) -> String {
     tr!(lang, "// ^^^ HOLE {id}", "// ^^^ 穴 {id}")
 }
 
-fn anchor<'a>(line: &'a str, word: &str) -> Option<&'a str> {
-    line.trim().strip_prefix("// ")?.strip_prefix(word)?.strip_prefix(": ")
-}
-
 /// The files of the step that a copy has, relative to its folder, with their contents.
 fn files(step: &Step, open: Open, lang: Lang) -> failure::Result<BTreeMap<PathBuf, String>> {
     let mut files = BTreeMap::new();
@@ -73,26 +70,29 @@ fn opened(text: &str, step: &Step, open: Open, lang: Lang, seen: &mut Vec<String
     let mut result = String::new();
     let mut skipping = false;
     for line in text.lines() {
-        if let Some(name) = anchor(line, "ANCHOR") {
-            let hole = name.strip_prefix("hole_").and_then(|id| step.holes.iter().find(|hole| hole.id == id));
-            let Some(hole) = hole else { continue };
-            seen.push(hole.id.clone());
-            if open == Open::All || open == Open::Only(&hole.id) {
-                skipping = true;
-                let indent = &line[..line.len() - line.trim_start().len()];
-                let contract = hole.contract.get(lang).lines().map(|line| format!("// {line}"));
-                let stub = hole.stub.trim_end().lines().map(str::to_owned);
-                for line in [begin(hole, lang)].into_iter().chain(contract).chain(stub).chain([end(hole, lang)]) {
-                    result += if line.is_empty() { "" } else { indent };
-                    result += &line;
-                    result.push('\n');
+        match source::mark(line) {
+            Some(Mark::Begin(name)) => {
+                let hole = name.strip_prefix("hole_").and_then(|id| step.holes.iter().find(|hole| hole.id == id));
+                let Some(hole) = hole else { continue };
+                seen.push(hole.id.clone());
+                if open == Open::All || open == Open::Only(&hole.id) {
+                    skipping = true;
+                    let indent = &line[..line.len() - line.trim_start().len()];
+                    let contract = hole.contract.get(lang).lines().map(|line| format!("// {line}"));
+                    let stub = hole.stub.trim_end().lines().map(str::to_owned);
+                    for line in [begin(hole, lang)].into_iter().chain(contract).chain(stub).chain([end(hole, lang)]) {
+                        result += if line.is_empty() { "" } else { indent };
+                        result += &line;
+                        result.push('\n');
+                    }
                 }
             }
-        } else if anchor(line, "ANCHOR_END").is_some() {
-            skipping = false;
-        } else if !skipping {
-            result += line;
-            result.push('\n');
+            Some(Mark::End(_)) => skipping = false,
+            None if skipping => {}
+            None => {
+                result += line;
+                result.push('\n');
+            }
         }
     }
     result
@@ -100,28 +100,14 @@ fn opened(text: &str, step: &Step, open: Open, lang: Lang, seen: &mut Vec<String
 
 /// What belongs into the holes of a step, in the order of the exercise.
 pub fn solutions(step: &Step) -> failure::Result<Vec<Solution>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(step.folder.join("src"))?.flatten() {
-        let text = fs::read_to_string(entry.path())?;
-        let mut inside: Option<(String, String)> = None;
-        for line in text.lines() {
-            if let Some(id) = anchor(line, "ANCHOR").and_then(|name| name.strip_prefix("hole_")) {
-                inside = Some((id.into(), String::new()));
-            } else if anchor(line, "ANCHOR_END").is_some_and(|name| name.starts_with("hole_")) {
-                if let Some((id, code)) = inside.take() {
-                    found.insert(id, (Path::new("src").join(entry.file_name()), code));
-                }
-            } else if let Some((_, code)) = &mut inside {
-                *code += line;
-                code.push('\n');
-            }
-        }
-    }
+    let files = source::files(&step.folder).map_err(|error| format!("{}: {error}", step.folder.display()))?;
     let solution = |hole: &Hole| {
-        let (file, code) = found.remove(&hole.id).ok_or(format!("{}: no anchor hole_{}", step.name, hole.id))?;
-        let indent = code.lines().filter(|l| !l.is_empty()).map(|l| l.len() - l.trim_start().len()).min().unwrap_or(0);
-        let code = code.lines().map(|line| line.get(indent..).unwrap_or_default().to_owned() + "\n").collect();
-        Ok(Solution { id: hole.id.clone(), file, code })
+        let anchor = format!("hole_{}", hole.id);
+        let found = files.iter().find_map(|(file, text)| Some((file, source::lines(text, Some(&anchor))?)));
+        let (file, lines) = found.ok_or(format!("{}: no anchor {anchor}", step.name))?;
+        let indent = lines.iter().filter(|l| !l.is_empty()).map(|l| l.len() - l.trim_start().len()).min().unwrap_or(0);
+        let code = lines.iter().map(|line| line.get(indent..).unwrap_or_default().to_owned() + "\n").collect();
+        Ok(Solution { id: hole.id.clone(), file: file.clone(), code })
     };
     step.holes.iter().map(solution).collect()
 }

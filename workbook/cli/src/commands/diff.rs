@@ -3,6 +3,7 @@
 use crate::learner::Learner;
 use cluster::tr;
 use course::error::{Error, Result, machine};
+use course::source;
 use course::starter::{self, Open};
 use std::fs;
 use std::io::IsTerminal;
@@ -30,8 +31,7 @@ pub fn run(learner: &Learner, wanted: Option<&str>) -> Result<()> {
             for entry in fs::read_dir(to.join("src"))?.flatten() {
                 // Under the names of this step, so that only the idea differs.
                 let text = fs::read_to_string(entry.path())?;
-                let text = text.replace(&of.name, &step.name).replace(of.short(), step.short());
-                fs::write(entry.path(), text)?;
+                fs::write(entry.path(), source::renamed(&text, &of.name, &step.name))?;
             }
             Ok(())
         };
