@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments, lang: Lang) -> Result<()> {
     let status = measure.arg("measure").args(&configs).arg(&results).arg(effort).status()?;
     ensure!(status.success(), "the benchmark has ended with {status}");
     if !arguments.quick {
-        shell.script("book/generate", &[])?;
+        crate::update::run(&crate::update::Arguments::default())?;
     }
     folders.iter().try_for_each(fs::remove_dir_all)?;
     Ok(())

@@ -1,8 +1,12 @@
 //! `cargo xtask`: see `cargo xtask --help`. `scripts/test` and others start it.
 
 mod bench;
+mod book;
+mod book_check;
 mod ci;
 mod handout;
+mod languages;
+mod mdbook;
 mod measure;
 mod problem;
 mod propagate;
@@ -12,6 +16,7 @@ mod serve;
 mod shell;
 mod transcript;
 mod transcripts;
+mod update;
 mod upstream;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -50,6 +55,14 @@ enum Command {
     Serve(serve::Arguments),
     /// Unpack a wheel
     Unpack { wheel: PathBuf, folder: PathBuf },
+    /// Look for what mdBook lets pass: a page or a note in one language only, a dead link, a typed listing
+    BookCheck,
+    /// The renderer of the landing page's book, which builds the books of both languages: mdBook calls it
+    Languages(languages::Arguments),
+    /// The book's preprocessor: mdBook calls it
+    Mdbook(mdbook::Arguments),
+    /// Bring up to date what is made from other files and has to be committed
+    Update(update::Arguments),
     /// Execute the transcripts of the steps and compare what is printed with what is committed
     Transcripts(transcripts::Arguments),
     /// Run PostgreSQL's own tests of worker_spi against ours: what scripts/upstream-tests calls
@@ -69,6 +82,10 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Bench(arguments) => bench::run(&arguments, lang).map(|()| ExitCode::SUCCESS),
+        Command::BookCheck => book_check::run().map(|()| ExitCode::SUCCESS),
+        Command::Languages(arguments) => languages::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Mdbook(arguments) => mdbook::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Update(arguments) => update::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Ci(arguments) => ci::run(&arguments, lang).map(report::Sum::close),
         Command::Handout(arguments) => handout::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Measure(arguments) => measure::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -1,5 +1,5 @@
 //! The tables "C | Rust with pgrx" of the book name what exists: each C name is in PostgreSQL's headers, each Rust name is one that
-//! pgrx defines. Both languages have the same tables (`book/check` compares them), so the English ones are read.
+//! pgrx defines. Both languages have the same tables (`cargo xtask book-check` compares them), so the English ones are read.
 
 use course::build_dir::Shell;
 use regex::Regex;

@@ -20,6 +20,8 @@ pub struct Texts {
     /// What is wrong; `{found}`, `{wanted}` and `{path}` are filled in. Empty where nothing is demanded.
     #[serde(default)]
     pub wrong: Bilingual,
+    /// The command that mends it, where it is the same on each machine.
+    pub mend: Option<String>,
 }
 
 /// The texts of all rules, by their ids. Also for those who print them on paper.
@@ -44,7 +46,7 @@ pub struct Fault {
     pub wanted: String,
     /// Where.
     pub path: String,
-    /// The command that mends it.
+    /// The command that mends it; empty where it is the one of `doctor.toml`.
     pub mend: String,
 }
 
@@ -76,7 +78,16 @@ pub fn examine(root: &Path) -> Vec<Finding> {
         Machine::variables,
         Machine::progress,
     ];
-    rules.iter().flat_map(|rule| rule(&machine)).collect()
+    let texts = texts().unwrap_or_default();
+    let mut findings: Vec<_> = rules.iter().flat_map(|rule| rule(&machine)).collect();
+    for finding in &mut findings {
+        if let (Some(fault), Some(text)) = (&mut finding.fault, texts.get(finding.id))
+            && fault.mend.is_empty()
+        {
+            fault.mend = text.mend.clone().unwrap_or_default();
+        }
+    }
+    findings
 }
 
 /// Prints the findings and returns whether all is well.
@@ -245,7 +256,7 @@ impl Machine {
             )
         });
         let first = text.lines().next().unwrap_or("cc").to_owned();
-        if ok { good("compiler", first) } else { bad("compiler", first, mend("scripts/setup")) }
+        if ok { good("compiler", first) } else { bad("compiler", first, Fault::default()) }
     }
 
     fn libclang(&self) -> Vec<Finding> {
@@ -258,7 +269,7 @@ impl Machine {
                 true => good("libclang", path.display().to_string()),
                 false => {
                     let path = path.display().to_string();
-                    bad("libclang_path", path.clone(), Fault { path, ..mend("unset LIBCLANG_PATH") })
+                    bad("libclang_path", path.clone(), Fault { path, ..Fault::default() })
                 }
             };
         }
@@ -267,21 +278,21 @@ impl Machine {
                 compgen -G '/usr/lib*/clang/*/include/stddef.h'; } > /dev/null; then echo \"$d\"; exit; fi; done; exit 1";
         match ask("bash", &["-c", script]) {
             Some(path) => good("libclang", path),
-            None => bad("libclang", "", mend("scripts/setup")),
+            None => bad("libclang", "", Fault::default()),
         }
     }
 
     fn ps(&self) -> Vec<Finding> {
         match ask("ps", &["-o", "pid=", "-p", "1"]) {
             Some(_) => good("ps", "ps"),
-            None => bad("ps", "", mend("scripts/setup")),
+            None => bad("ps", "", Fault::default()),
         }
     }
 
     fn cache_path(&self) -> Vec<Finding> {
         let (wanted, cache) = (self.fact("wanted_cache"), self.fact("cache"));
         if !wanted.is_empty() && wanted != cache {
-            return bad("cache_path", wanted, Fault { path: wanted.into(), ..mend("unset WORKBOOK_CACHE") });
+            return bad("cache_path", wanted, Fault { path: wanted.into(), ..Fault::default() });
         }
         good("cache_path", cache)
     }
@@ -323,7 +334,7 @@ impl Machine {
         }
         let other = self.fact("other_pgrx");
         let other = if other.is_empty() { "-" } else { other };
-        bad("cargo_pgrx", other, Fault { wanted: wanted.into(), ..mend("scripts/setup") })
+        bad("cargo_pgrx", other, Fault { wanted: wanted.into(), ..Fault::default() })
     }
 
     fn own_postgresql(&self) -> Vec<Finding> {
@@ -356,7 +367,7 @@ impl Machine {
         let config = PathBuf::from(self.fact("pg_config"));
         let path = config.display().to_string();
         if !config.exists() {
-            return bad("postgresql", "", Fault { path, ..mend("scripts/setup") });
+            return bad("postgresql", "", Fault { path, ..Fault::default() });
         }
         let mut all = good("postgresql", path);
         let prefix = config.ancestors().nth(2).unwrap_or(&config);
@@ -404,13 +415,13 @@ impl Machine {
         if found == wanted {
             return good("user", found);
         }
-        bad("user", found, Fault { wanted, ..mend("export USER=\"$(id -un)\"") })
+        bad("user", found, Fault { wanted, ..Fault::default() })
     }
 
     fn localhost(&self) -> Vec<Finding> {
         match ask("getent", &["hosts", "localhost"]) {
             Some(text) => good("localhost", text.split_whitespace().next().unwrap_or("localhost")),
-            None => bad("localhost", "", mend("scripts/setup")),
+            None => bad("localhost", "", Fault::default()),
         }
     }
 
@@ -476,7 +487,7 @@ impl Machine {
         if found == "UTF-8" || Lang::from_env() == Lang::En {
             return good("locale", found);
         }
-        bad("locale", found, mend("export LC_ALL=C.UTF-8 WORKBOOK_LANG=ja"))
+        bad("locale", found, Fault::default())
     }
 
     fn variables(&self) -> Vec<Finding> {
