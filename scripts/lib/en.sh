@@ -64,7 +64,6 @@ The steps are:
   next: as root: echo 127.0.0.1 localhost >> /etc/hosts'
 
   [tool_other]='found    {1} {2}: left alone, this workbook needs exactly {3}'
-  [program_build]='missing  {1}: building it, which takes about a minute'
   [tool_build]='missing  {1} {2}: building a private one in {3}'
   [tool_failed]='{1} could not be built. The last lines of {2}:
 {3}'

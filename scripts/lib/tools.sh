@@ -33,13 +33,15 @@ build_tool() { # NAME VERSION FLAGS...
   rm -rf "$work"
 }
 # The programs of workbook/ that scripts call before anything else is there. That one is built is said only where it takes its time.
-build_program() { # NAME: prints nothing else, and sets PROGRAM
+build_program() { # NAME: sets PROGRAM
   local target log=$CACHE/$1.log build
   target=$(target_dir)
   PROGRAM=$target/debug/$1
   build=(env -u RUSTFLAGS CARGO_TARGET_DIR="$target" cargo build --package "$1" --manifest-path "$ROOT/Cargo.toml")
   if [ -x "$PROGRAM" ]; then "${build[@]}" > "$log" 2>&1 9>&-
-  else text program_build "$1"; progress "cargo build $1" "$log" "${build[@]}"; fi || die tool_failed "$1" "$log" "$(tail -n 8 "$log")"
+  else progress "cargo build $1" "$log" "${build[@]}"; fi && return
+  [ "$1" != cluster ] || die cluster_failed "$log" "$(tail -n 8 "$log")"
+  die tool_failed "$1" "$log" "$(tail -n 8 "$log")"
 }
 # mdBook, and what it calls: our own xtask. Built here, it waits for no other cargo when the book is built.
 # What a book passes through is optimised a little: a quarter more of the time here, a third of the time for each book.
@@ -56,18 +58,6 @@ need_mdbook() {
 
 # Whether a C compiler is here, with the headers of the C library.
 has_cc() { command -v cc > /dev/null && printf '#include <stdio.h>\nint main(void){return 0;}\n' | cc -x c -o /dev/null - 2> /dev/null; }
-
-# The programs of workbook/ that scripts call before anything else is there. That one is built is said only where it takes its time.
-build_program() { # NAME: sets PROGRAM
-  local target log=$CACHE/$1.log build
-  target=$(target_dir)
-  PROGRAM=$target/debug/$1
-  build=(env -u RUSTFLAGS CARGO_TARGET_DIR="$target" cargo build --package "$1" --manifest-path "$ROOT/Cargo.toml")
-  if [ -x "$PROGRAM" ]; then "${build[@]}" > "$log" 2>&1 9>&-
-  else progress "cargo build $1" "$log" "${build[@]}"; fi && return
-  [ "$1" != cluster ] || die cluster_failed "$log" "$(tail -n 8 "$log")"
-  die tool_failed "$1" "$log" "$(tail -n 8 "$log")"
-}
 
 # Installs `packages`, which bring `what`: tools and Debian packages that the caller has found to be missing.
 what=() packages=()
