@@ -9,6 +9,7 @@ use cargo_metadata::{Metadata, MetadataCommand, Target, TargetKind};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser};
 use cluster::{Lang, Table, tr};
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -27,16 +28,19 @@ enum Turn {
     Learner,
     /// With `--origins`.
     Origins,
+    /// With `--book`, by the script of its name in `scripts/checks/book/`.
+    Book,
 }
 
 /// The test targets that have a turn of their own, whichever crate they are in, with their titles and arguments.
-const TURNS: [(&str, Turn, &str, &[&str]); 6] = [
+const TURNS: [(&str, Turn, &str, &[&str]); 7] = [
     (OUTSIDE, Turn::Majors, "from outside", &[]),
     ("dba", Turn::Majors, "what the DBA's chapter states", &[]),
     ("variants", Turn::Variants, "variants", &[]),
     ("wrong_answers", Turn::Learner, "wrong answers", &[]),
     ("path", Turn::Learner, "a learner's way", &["--test-threads=1"]),
     ("origins", Turn::Origins, "where PostgreSQL comes from", &[]),
+    ("handout", Turn::Book, "handout", &[]),
 ];
 /// The checks of the steps; a part of them can be chosen by the step's name.
 const OUTSIDE: &str = "checks";
@@ -312,13 +316,10 @@ impl Run {
         lint("clippy with the steps' tests", &with_tests)?;
         lint(&format!("shellcheck ({} files)", scripts.len()), &shellcheck)?;
 
-        for (package, target) in once(&self.workspace) {
-            let (title, selected) = match &target {
-                None => (format!("{package}: unit tests"), vec!["--lib", "--bins"]),
-                Some(target) => (format!("{package}: {target}"), vec!["--test", target]),
-            };
+        for (package, title, selected) in once(&self.workspace) {
+            let selected: Vec<_> = selected.iter().map(String::as_str).collect();
             let command = [&["cargo", "test", "--no-fail-fast", "--package", &package], &selected[..]].concat();
-            self.report.run(&title, Kind::Tests, &shell, &command)?;
+            self.report.run(&format!("{package}: {title}"), Kind::Tests, &shell, &command)?;
         }
         for script in scripts.iter().filter(|file| file.starts_with("scripts/checks/") && file.ends_with(".sh")) {
             let name = script.trim_start_matches("scripts/checks/").trim_end_matches(".sh");
@@ -411,19 +412,25 @@ fn is_test(target: &Target) -> bool {
     target.kind.contains(&TargetKind::Test)
 }
 
-/// Who runs once: each crate with unit tests, and each of its integration tests that has no turn of its own. The steps' unit tests are
-/// run by `cargo pgrx test`.
-fn once(workspace: &Metadata) -> Vec<(String, Option<String>)> {
+/// What runs once: the unit tests of each crate, and each of its integration tests that has no turn of its own, with cargo's options
+/// that select them. The steps' unit tests are run by `cargo pgrx test`.
+fn once(workspace: &Metadata) -> Vec<(String, String, Vec<String>)> {
     let steps = steps(workspace);
     let mut all = Vec::new();
     for package in workspace.packages.iter().filter(|package| !steps.contains(&package.name.as_str())) {
         let unit = |target: &Target| target.test && !is_test(target) && !target.kind.contains(&TargetKind::CustomBuild);
-        if package.targets.iter().any(unit) {
-            all.push((package.name.to_string(), None));
+        let option = |target: &Target| if target.kind.contains(&TargetKind::Bin) { "--bins" } else { "--lib" };
+        let units: BTreeSet<_> = package.targets.iter().filter(|target| unit(target)).map(option).collect();
+        if !units.is_empty() {
+            all.push((
+                package.name.to_string(),
+                "unit tests".to_owned(),
+                units.into_iter().map(str::to_owned).collect(),
+            ));
         }
         let tests = package.targets.iter().filter(|target| is_test(target));
         let names = tests.map(|target| target.name.clone()).filter(|name| !TURNS.iter().any(|(its, ..)| its == name));
-        all.extend(names.map(|name| (package.name.to_string(), Some(name))));
+        all.extend(names.map(|name| (package.name.to_string(), name.clone(), vec!["--test".to_owned(), name])));
     }
     all.sort();
     all
@@ -479,11 +486,17 @@ mod tests {
     #[test]
     fn what_has_no_turn_runs_once() {
         let once = once(&workspace());
-        let has = |package: &str, target: Option<&str>| once.contains(&(package.into(), target.map(str::to_owned)));
-        assert!(has("xtask", None) && has("cluster", None));
-        assert!(!has("unify", None) && !has("step1_registration", None) && !has("driver_in_worker", None));
-        assert!(once.iter().any(|(_, target)| target.as_deref() == Some("exercises")));
-        assert!(!once.iter().any(|(_, target)| target.as_deref() == Some(OUTSIDE)));
+        let units = |package: &str| {
+            let found = once.iter().find(|(its, title, _)| its == package && title == "unit tests");
+            found.map(|(.., options)| options.join(" "))
+        };
+        // cargo refuses to look for the library of a crate that has none.
+        assert_eq!((units("xtask").as_deref(), units("course").as_deref()), (Some("--bins"), Some("--lib")));
+        assert!(
+            ["unify", "step1_registration", "driver_in_worker"].into_iter().all(|package| units(package).is_none())
+        );
+        assert!(once.iter().any(|(_, title, _)| title == "exercises"));
+        assert!(!once.iter().any(|(_, title, _)| title == OUTSIDE));
     }
 
     #[test]
