@@ -97,10 +97,18 @@ impl Server {
         self.work.query_one(&format!("SELECT ({sql})::int8"), &[]).unwrap().get(0)
     }
 
-    /// Sets it for the whole server and reloads.
+    /// Sets it for the whole server, and waits until the session in the database of the workers has it. The postmaster, which tells
+    /// that session, has it then, too.
     pub fn set(&mut self, setting: &str, value: &str) {
+        let before = self.loaded();
         self.run(&format!("ALTER SYSTEM SET {setting} = {value}"));
         self.run("SELECT pg_reload_conf()");
+        poll("the reload", || (self.loaded() != before).then_some(()));
+    }
+
+    /// When that session has last read the settings.
+    fn loaded(&mut self) -> String {
+        self.work.query_one("SELECT pg_conf_load_time()::text", &[]).unwrap().get(0)
     }
 
     /// Waits until no delta is left in the table of this schema, and gives the total.
