@@ -151,7 +151,8 @@ impl Step {
         let inherited = checks::inherited(&self.name);
         for (step, _) in checks::steps().into_iter().take_while(|(step, _)| *step != self.name) {
             let hints: Hints = toml(&root.join("steps").join(step).join("hints.toml"))?;
-            for hint in hints.hint {
+            for mut hint in hints.hint {
+                hint.card = false; // it is on the card of its own step
                 let fits = inherited.iter().any(|check| check.id == hint.check);
                 if fits && !self.hints.iter().any(|known| known.name == hint.name) {
                     self.hints.push(hint);
