@@ -364,7 +364,9 @@ fn wakes_after_commit(subject: &Subject) -> Result<()> {
 fn wakes(subject: &Subject) -> Result<()> {
     const ROUNDS: i32 = 40;
     let (server, mut client) =
-        ready(subject, &[&format!("{}.naptime = '1h'", subject.short()), "deadlock_timeout = '1h'"])?;
+        ready(subject, &[&format!("{}.naptime = '1h'", subject.short()), "fsync = on", "deadlock_timeout = '1h'"])?;
+    // A commit takes its time, so one who wakes before it wakes too early also on a machine where the worker is slow to look.
+    client.batch_execute("SET commit_delay = 20000; SET commit_siblings = 0")?;
     // One after the other: the commit of another client would wake, too, and hide that this one has not.
     let rounds = (1..=ROUNDS).map(|round| (round, if round % 2 == 0 { 200 } else { 0 }));
     let times: Result<Vec<_>> =
